@@ -1,0 +1,56 @@
+"""Analytics: the numbers, as a paper would write them.
+
+In: numpy arrays and plain values. Out: the same. It never reads a file, a clock, a record or a model, and
+draws random numbers only from a generator that is handed in.
+"""
+
+from portfolio_rebalance.analytics.bootstrap import (
+    SharpeDifference,
+    paired_sharpe_bootstrap,
+    stationary_indices,
+)
+from portfolio_rebalance.analytics.clusters import connected_components
+from portfolio_rebalance.analytics.correlation import (
+    PairwiseCorrelation,
+    correlate,
+    duplicated,
+    fisher_interval,
+    lagged,
+    self_correlate,
+)
+from portfolio_rebalance.analytics.drift import portfolio_drift, strategy_drift
+from portfolio_rebalance.analytics.metrics import (
+    max_drawdown,
+    non_flat,
+    probabilistic_sharpe_ratio,
+    sharpe_ratio,
+    total_return,
+    volatility,
+    win_rate,
+)
+from portfolio_rebalance.analytics.returns import Floats, ReturnsTable, calendar_window
+
+__all__ = [
+    "Floats",
+    "PairwiseCorrelation",
+    "ReturnsTable",
+    "SharpeDifference",
+    "calendar_window",
+    "connected_components",
+    "correlate",
+    "duplicated",
+    "fisher_interval",
+    "lagged",
+    "max_drawdown",
+    "non_flat",
+    "paired_sharpe_bootstrap",
+    "portfolio_drift",
+    "probabilistic_sharpe_ratio",
+    "self_correlate",
+    "sharpe_ratio",
+    "stationary_indices",
+    "strategy_drift",
+    "total_return",
+    "volatility",
+    "win_rate",
+]

@@ -1,0 +1,141 @@
+"""One exception tree, named by cause.
+
+Every error answers three questions: what is wrong, where (``file:line`` or the name of the argument),
+and what to do. Front doors turn ``exit_code`` into the process status and ``code`` into the ``--json`` key;
+nothing below them prints or exits. Exit codes: 2 usage, 11 not approved, 12 stale or tampered plan,
+13 BLOCKED, 14 bad data, 15 halted or needs an operator, 16 reverted, 1 anything unexpected.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "BadDataError",
+    "BlockedError",
+    "CapitalJumpError",
+    "ConfigError",
+    "FutureDataError",
+    "LedgerError",
+    "MissingDataError",
+    "PlanNotFoundError",
+    "RebalanceError",
+    "StaleDataError",
+    "StrictYamlError",
+    "UnsafePathError",
+    "UsageError",
+    "WorkspaceBusyError",
+    "WorkspaceNotFoundError",
+]
+
+
+class RebalanceError(Exception):
+    """Base of every refusal.
+
+    Args:
+        what: One sentence: what is wrong, with the offending value.
+        where: ``file:line``, a path, or the argument's name; empty when there is no place.
+        fix: One sentence: what the reader can do about it.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.fix = fix
+
+    def __str__(self) -> str:
+        """``where: what (fix)``, leaving out what is empty."""
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{head} Fix: {self.fix}" if self.fix else head
+
+
+class UsageError(RebalanceError):
+    """The caller's arguments do not fit: unknown mode, unknown strategy, contradictory flags."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class WorkspaceNotFoundError(UsageError):
+    """No ``.crypto/`` folder at or above the given place."""
+
+    code = "workspace_not_found"
+
+
+class PlanNotFoundError(UsageError):
+    """No stored plan has this id, or several begin with it."""
+
+    code = "plan_not_found"
+
+
+class BadDataError(RebalanceError):
+    """A file or value that cannot be trusted; nothing was written."""
+
+    code = "bad_data"
+    exit_code = 14
+
+
+class StrictYamlError(BadDataError):
+    """YAML that two readers could understand differently, or that is malformed."""
+
+    code = "strict_yaml"
+
+
+class ConfigError(BadDataError):
+    """A configuration key or value that is unknown, out of range, or not available yet."""
+
+    code = "config"
+
+
+class MissingDataError(BadDataError):
+    """Something the run needs is absent: a file, a block, a registry entry."""
+
+    code = "missing_data"
+
+
+class StaleDataError(BadDataError):
+    """State older than the configured maximum age."""
+
+    code = "stale_data"
+
+
+class FutureDataError(BadDataError):
+    """A timestamp later than the run's clock."""
+
+    code = "future_data"
+
+
+class CapitalJumpError(BadDataError):
+    """Total capital moved more than allowed since the last run; a person must confirm it."""
+
+    code = "capital_jump"
+
+
+class UnsafePathError(BadDataError):
+    """A path that leaves the workspace, or is not one regular, single-link, small enough file."""
+
+    code = "unsafe_path"
+
+
+class LedgerError(BadDataError):
+    """The ledger cannot be opened, has an unknown version, or contradicts itself."""
+
+    code = "ledger"
+
+
+class WorkspaceBusyError(RebalanceError):
+    """Another process holds the workspace's lock."""
+
+    code = "workspace_busy"
+    exit_code = 15
+
+
+class BlockedError(RebalanceError):
+    """No allocation respects all limits under the pins, holds and trade limit in force."""
+
+    code = "blocked"
+    exit_code = 13

@@ -1,0 +1,104 @@
+"""What a front door passes in and gets back."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+from portfolio_rebalance.records.assessment import Assessment
+from portfolio_rebalance.records.base import Instant, Record, StrategyId
+from portfolio_rebalance.records.correlation import CorrelationReport
+from portfolio_rebalance.records.plan import Candidate, Decision, Plan, Review
+
+__all__ = ["ErrorReport", "Finding", "RebalanceRequest", "RebalanceResult", "RunSummary"]
+
+
+class RebalanceRequest(Record):
+    """One request to rebalance.
+
+    Attributes:
+        mode: Registered name; None for the configured default.
+        execute: Whether the caller asked to execute; this version refuses.
+        hold: Strategies that must not change in this run.
+        as_of: Fixes the clock.
+        workspace: Path of a ``.crypto`` folder, or of the folder that holds one; None to search upward.
+        confirm_capital: Total capital as a person typed it, to confirm a jump.
+    """
+
+    mode: str | None = None
+    execute: bool = False
+    hold: tuple[StrategyId, ...] = ()
+    as_of: Instant | None = None
+    workspace: str | None = None
+    confirm_capital: Decimal | None = None
+
+
+class ErrorReport(Record):
+    """A refusal: what, where, what to do."""
+
+    code: str
+    what: str
+    where: str
+    fix: str
+
+
+class RebalanceResult(Record):
+    """What a run came to. Never raised, printed or exited by the function that returns it.
+
+    Attributes:
+        status: ``planned`` (a plan awaits a person), ``hold`` (nothing to do), ``blocked`` or ``refused``.
+        candidates: One for each available mode, the chosen one first.
+        cheapest: The least that would do, where compliance demands a change.
+        plan_id: Of the stored plan.
+        alerts: What needs a person's eye: severe drift, extreme correlation, a limit that stays broken.
+        driver: Who led the run.
+        written: Files written, relative to the workspace's parent.
+    """
+
+    schema_version: Literal[1] = 1
+    status: Literal["planned", "hold", "blocked", "refused"]
+    exit_code: int
+    driver: Literal["rules"] = "rules"
+    run_id: str | None = None
+    plan_id: str | None = None
+    as_of: Instant | None = None
+    requested_mode: str | None = None
+    mode: str | None = None
+    fallback: str = ""
+    assessment: Assessment | None = None
+    correlation: CorrelationReport | None = None
+    candidates: tuple[Candidate, ...] = ()
+    cheapest: Candidate | None = None
+    reviews: tuple[Review, ...] = ()
+    decision: Decision | None = None
+    plan: Plan | None = None
+    alerts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+    error: ErrorReport | None = None
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The candidate that was decided on."""
+        return self.candidates[0] if self.candidates else None
+
+
+class RunSummary(Record):
+    """One line of ``history``."""
+
+    run_id: str
+    as_of: Instant
+    mode: str
+    recommendation: str
+    basis: str
+    status: str
+    plan_id: str | None
+
+
+class Finding(Record):
+    """One thing that ``doctor`` found."""
+
+    severity: Literal["error", "warning"]
+    where: str
+    what: str
+    fix: str
