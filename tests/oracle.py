@@ -81,7 +81,7 @@ def repair(
     cluster: int = 3000,
     maximum: int = 4000,
     minimum: int = 100,
-    amended: bool = False,
+    amended: bool = True,
 ) -> dict[str, Fraction]:
     """Lower the unpinned weights until the limits hold, in the order of section 7.
 
@@ -89,9 +89,9 @@ def repair(
     Where pins make compliance impossible the unpinned weights are as low as the rule takes them, and the
     result still breaches.
 
-    `amended` is not the settled rule: it is the settled rule with the two small changes without which one
+    `amended` is the rule that holds. Without its two small changes to the plain reading of section 7, one
     basis point of input can move an output by much more than the 1 % of an exit (`test_oracle.py` has the
-    examples): (a) in step 3 a start below the minimum counts as the minimum; (b) in step 4, among equal
+    examples, with `amended=False`): (a) in step 3 a start below the minimum counts as the minimum; (b) in step 4, among equal
     current weights, the one that was smaller before step 3 exits first (then by start, then by id).
     """
     weights = {name: Fraction(weight) for name, weight in proposal.items()}

@@ -11,8 +11,6 @@ from portfolios import Case, neighbours
 
 from portfolio_rebalance.allocation import Limits, Repair, repair
 
-EXIT_BP = 100
-
 
 def limits_of(case: Case) -> Limits:
     given = case.limits
@@ -75,6 +73,11 @@ def check_laws(case: Case, rng: random.Random) -> Repair:
     )
     assert dict(shuffled.allocations_bp) == dict(after), "the order of strategies matters"
     return made
+
+
+def allowed_movement(case: Case) -> int:
+    """An exit; exact rationals are rounded in two steps, which may add a basis point each."""
+    return case.limits["minimum"] + (0 if case.is_whole else 3)
 
 
 def largest_movement(case: Case, rng: random.Random) -> Fraction:

@@ -262,7 +262,7 @@ def test_repair_is_the_bisected_share_to_within_a_basis_point() -> None:
         entering = {n: min(float(w), 4000.0) for n, w in case.proposal.items() if w >= 100}
         if sum(entering.values()) <= 3000 or len(entering) > 30:
             continue
-        starts = {n: float(case.start[n]) for n in entering}
+        starts = {n: max(100.0, float(case.start[n])) for n in entering}
         low, high = 0.0, 1e7
         for _ in range(120):
             middle = (low + high) / 2

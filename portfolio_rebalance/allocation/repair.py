@@ -11,11 +11,13 @@ Order of steps, on unpinned strategies:
 3. each broken cluster: ``w_i = min(w_i, max(minimum, lambda * start_i))`` with the largest lambda that fits;
 4. the total, by the same rule, with the values so far as start.
 
-Where not even the minimum for everybody fits, the smallest strategies exit to 0 first (by value so far, then
-as proposed, then by start, then by id) and the survivors of that group stay at the minimum. They are not
-raised again to use up what an exit freed: that keeps one basis point of input from moving any output by more
-than the exit itself. For the same reason a strategy that started from 0 gives first, and down to the minimum
-only: as its start goes to 0, that is where scaling from the start leads.
+Where not even the minimum for everybody fits, the smallest strategies exit to 0 first and the survivors of
+that group stay at the minimum. They are not raised again to use up what an exit freed.
+
+One basis point of input moves no output by more than an exit (and its rounding). Two details serve that: a
+start below the minimum counts as the minimum, because scaling from almost nothing would let a basis point of
+start decide over everything; and equal values exit by what they were before step 3, so that a cluster that
+was just levelled does not lose its larger member.
 """
 
 from __future__ import annotations
@@ -108,9 +110,12 @@ def repair(
             work.lower(
                 key, Fraction(limits.individual_max_bp), "individual_max", "above the individual maximum"
             )
+    work.before_scaling = dict(work.values)
+    least = Fraction(limits.individual_min_bp)
+    scale_from = {key: max(start[key], least) for key in start}
     for group in groups:
-        work.fit(group, start=start, limit="correlated_exposure", limits=limits)
-    work.fit(tuple(work.values), start=dict(work.values), limit="total_deployed", limits=limits)
+        work.fit(group, scale_from=scale_from, limit="correlated_exposure", limits=limits)
+    work.fit(tuple(work.values), scale_from=dict(work.values), limit="total_deployed", limits=limits)
 
     checks = check_limits(work.values, clusters=groups, limits=limits)
     return Repair(allocations_bp=work.values, steps=tuple(work.steps), checks=checks)
@@ -123,8 +128,8 @@ class _Work:
         self, *, proposal: Mapping[str, Bp], start: Mapping[str, Bp], pinned: frozenset[str]
     ) -> None:
         self.values = {key: Fraction(proposal[key]) for key in sorted(proposal)}
+        self.before_scaling: Mapping[str, Bp] = self.values
         self.steps: list[RepairStep] = []
-        self._proposal = proposal
         self._start = start
         self._pinned = pinned
 
@@ -140,7 +145,9 @@ class _Work:
         )
         self.values[key] = to_bp
 
-    def fit(self, group: Sequence[str], *, start: Mapping[str, Bp], limit: LimitName, limits: Limits) -> None:
+    def fit(
+        self, group: Sequence[str], *, scale_from: Mapping[str, Bp], limit: LimitName, limits: Limits
+    ) -> None:
         """Bring a group under its limit: scale from start, keep the floors, exit the smallest if need be."""
         of_cluster = limit == "correlated_exposure"
         limit_bp = limits.cluster_bp if of_cluster else limits.total_bp
@@ -163,7 +170,7 @@ class _Work:
                     self.lower(key, Fraction(minimum_bp), limit, f"{name} has room for the minimum only")
             return
         caps = {key: self.values[key] for key in survivors}
-        scaled = _scaled(caps, start=start, budget=budget, minimum_bp=minimum_bp)
+        scaled = _scaled(caps, start=scale_from, budget=budget, minimum_bp=minimum_bp)
         kept = {key for key in survivors if scaled[key] == caps[key]}
         lowered = apportion(
             {key: scaled[key] for key in survivors if key not in kept},
@@ -177,7 +184,9 @@ class _Work:
     def _survivors(self, free: Sequence[str], *, room: int) -> frozenset[str]:
         """The ``room`` largest: those who can keep the minimum when the smallest leave first."""
         largest_first = sorted(
-            free, key=lambda key: (self.values[key], self._proposal[key], self._start[key], key), reverse=True
+            free,
+            key=lambda key: (self.values[key], self.before_scaling[key], self._start[key], key),
+            reverse=True,
         )
         return frozenset(largest_first[:room])
 
@@ -186,25 +195,17 @@ def _scaled(caps: Mapping[str, Bp], *, start: Mapping[str, Bp], budget: Bp, mini
     """``min(cap_i, max(minimum, lambda * start_i))`` with the largest lambda whose sum fits the budget.
 
     The sum grows with lambda along straight lines whose kinks are where a member leaves the minimum or
-    reaches its cap, so the segment that holds the budget gives lambda exactly. Callers guarantee that the
-    minimum of everybody fits and that the caps do not. Where every cap of those with a start fits, those
-    without one share what is left, scaled from their caps: the limit as their start goes to 0.
+    reaches its cap, so the segment that holds the budget gives lambda exactly. Callers guarantee that
+    every start is positive, that the minimum of everybody fits and that the caps do not.
     """
 
     def at(scale: Fraction) -> dict[str, Bp]:
         return {key: min(cap, max(Fraction(minimum_bp), scale * start[key])) for key, cap in caps.items()}
 
-    bounds = {
-        bound / start[key] for key, cap in caps.items() if start[key] > 0 for bound in (minimum_bp, cap)
-    }
+    bounds = {bound / start[key] for key, cap in caps.items() for bound in (minimum_bp, cap)}
     kinks = [_ZERO, *sorted(bounds)]
     beyond = bisect_right(kinks, budget, key=lambda scale: sum(at(scale).values(), _ZERO))
     below = kinks[beyond - 1]
-    if beyond == len(kinks):
-        without = {key: cap for key, cap in caps.items() if start[key] == 0}
-        rest = {key: cap for key, cap in caps.items() if key not in without}
-        left = budget - sum(rest.values(), _ZERO)
-        return rest | _scaled(without, start=without, budget=left, minimum_bp=minimum_bp)
     inside = at((below + kinks[beyond]) / 2)
     moving = {key for key, value in inside.items() if minimum_bp < value < caps[key]}
     fixed = sum((value for key, value in inside.items() if key not in moving), _ZERO)

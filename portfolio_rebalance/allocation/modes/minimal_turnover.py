@@ -46,11 +46,10 @@ def _propose(situation: Situation) -> Draft:
 
 
 def nearest_compliant(situation: Situation) -> dict[str, Bp]:
-    """The exact nearest compliant allocation; the start where pins alone break a limit."""
+    """The exact nearest compliant allocation; where pins alone fill a group, everybody else in it leaves."""
     limits = situation.limits
-    groups, total = _groups(situation), _total_budget(situation)
-    if total < 0 or any(group.budget is not None and group.budget < 0 for group in groups):
-        return dict(situation.start_bp)
+    groups = _groups(situation)
+    total = max(_ZERO, limits.total_bp - situation.total_bp(situation.fixed))
     members = [key for group in groups for key in group.members]
     caps = {key: min(situation.start_bp[key], Fraction(limits.individual_max_bp)) for key in members}
     nearest = _search(
@@ -58,10 +57,6 @@ def nearest_compliant(situation: Situation) -> dict[str, Bp]:
     )
     exits = {key: _ZERO for key in situation.movable if key not in nearest}
     return dict(situation.start_bp) | nearest | exits
-
-
-def _total_budget(situation: Situation) -> Bp:
-    return situation.limits.total_bp - situation.total_bp(situation.fixed)
 
 
 def _groups(situation: Situation) -> list[_Group]:
@@ -75,7 +70,7 @@ def _groups(situation: Situation) -> list[_Group]:
 
     for cluster in situation.clusters:
         held = situation.total_bp(key for key in cluster if key in situation.fixed)
-        budget = situation.limits.cluster_bp - held
+        budget = max(_ZERO, situation.limits.cluster_bp - held)
         members = [key for key in cluster if key in rest]
         if situation.total_bp(members) > budget:
             groups.append(_Group(members=ordered(members), budget=budget))
