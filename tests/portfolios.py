@@ -292,6 +292,13 @@ def aimed_cases() -> Iterator[Case]:
         yield _case(["20001/7", weight, 200], pinned="A", clusters=["ABC"])
     yield _case([1, 4000, 4000], ["12001/3", "12001/3", "11999/3"], clusters=["AB"])
 
+    # two roundings (cluster, then total) on top of an exit: the largest movement found, 102 bp
+    yield _case(
+        [2317, 100, "1110/11", 100],
+        ["175342/99", "298027/99", "1110/11", "121658/99"],
+        clusters=["ACD"],
+    )
+
     # forty to sixty strategies: the floors of the total just fit, or just do not
     for count in (59, 60, 61):
         yield _case([100] * count)

@@ -72,6 +72,10 @@ Money: TypeAlias = Annotated[Decimal, BeforeValidator(_exact), Field(max_digits=
 Quantity: TypeAlias = Annotated[Decimal, BeforeValidator(_exact), Field(max_digits=36, decimal_places=18)]
 """An amount of an asset; 18 places hold the smallest unit of any coin."""
 
+def _thawed(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _thawed(item) if isinstance(item, Mapping) else item for key, item in value.items()}
+
+
 Exact: TypeAlias = Annotated[
     Fraction, BeforeValidator(_fraction_from_text), PlainSerializer(_fraction_to_plain, return_type=int | str)
 ]
@@ -81,6 +85,6 @@ ExactBp: TypeAlias = Exact
 """Exact basis points of total capital."""
 
 FrozenMap: TypeAlias = Annotated[
-    Mapping[str, _V], AfterValidator(MappingProxyType), PlainSerializer(dict, return_type=dict[str, Any])
+    Mapping[str, _V], AfterValidator(MappingProxyType), PlainSerializer(_thawed, return_type=dict[str, Any])
 ]
 """A read-only mapping: freezing a record would leave a dict inside it open."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import computed_field
@@ -157,13 +156,8 @@ class CorrelationReport(Record):
 
     def to_frame(self) -> pd.DataFrame:
         """The matrix as a pandas frame, NaN where undefined."""
-        frame = _frame_type()
-        return frame(
-            self.correlation_matrix, index=list(self.strategies), columns=list(self.strategies), dtype=float
-        )
+        import pandas as pd  # heavy: only for whoever asks for a frame
 
-
-def _frame_type() -> Callable[..., pd.DataFrame]:
-    import pandas as pd  # heavy: only for whoever asks for a frame
-
-    return pd.DataFrame
+        ids = list(self.strategies)
+        rows = [[self.correlation_matrix[a][b] for b in ids] for a in ids]
+        return pd.DataFrame(rows, index=ids, columns=ids, dtype=float)

@@ -1,0 +1,88 @@
+"""Plans: what a decided run binds, its digest and its expiry."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+from portfolio_rebalance.records import Plan, PlannedStrategy, Quantity, StrategyState, digest
+from portfolio_rebalance.run.session import Session
+
+__all__ = ["build_plan", "plan_id_of", "run_id_of"]
+
+_AWAITS_A_PERSON = ("REBALANCE", "OPTIONAL")
+
+
+def build_plan(session: Session) -> Plan | None:
+    """The plan of a decided session; None where nothing awaits a person (HOLD, BLOCKED, no change)."""
+    candidate, portfolio, config = session.candidates[0], session.state.portfolio, session.state.config
+    if session.decision.recommendation not in _AWAITS_A_PERSON or not candidate.proposal.traded:
+        return None
+    costs = candidate.impact.trading_costs
+    turnover = sum(
+        (abs(to - candidate.proposal.current_bp[key]) for key, to in candidate.proposal.proposed_bp.items()),
+        Fraction(0),
+    )
+    assert costs.plan_cost is not None
+    return Plan(
+        as_of=session.clock.as_of,
+        expires_at=session.clock.as_of + timedelta(hours=config.approval_ttl_hours),
+        state_as_of=portfolio.state_as_of,
+        mode=candidate.mode,
+        requested_mode=session.requested_mode,
+        fallback=session.fallback,
+        currency=portfolio.currency,
+        total_capital=portfolio.total_capital,
+        cash=portfolio.cash,
+        max_plan_price_move_percent=config.max_plan_price_move_percent,
+        config_sha256=session.state.config_sha256,
+        inputs=portfolio.inputs,
+        clusters=session.correlation.clusters,
+        high_pairs=tuple(pair.strategies for pair in session.correlation.high_correlation_pairs),
+        correlated_exposure=candidate.compliance.repaired_correlated_exposure,
+        strategies=tuple(_planned(session, state) for state in portfolio.strategies),
+        decision=session.decision,
+        stale=portfolio.stale,
+        evidence_seed="" if candidate.impact.resampling is None else candidate.impact.resampling.seed,
+        turnover_percent=Decimal(round(turnover)) / 100,
+        estimated_cost=costs.plan_cost,
+    )
+
+
+def plan_id_of(plan: Plan) -> str:
+    """``sha256`` of the plan's canonical bytes."""
+    return digest(plan)
+
+
+def run_id_of(session: Session) -> str:
+    """The same inputs, request and instant are the same run."""
+    request = session.request.model_copy(update={"workspace": None})
+    content = {
+        "as_of": session.clock.as_of,
+        "config": session.state.config_sha256,
+        "inputs": session.state.portfolio.inputs,
+        "previous_high_pairs": session.previous_high_pairs,
+        "request": request,
+    }
+    return f"run-{digest(content)[:16]}"
+
+
+def _planned(session: Session, state: StrategyState) -> PlannedStrategy:
+    proposal = session.candidates[0].proposal
+    current, proposed = proposal.current_bp[state.strategy], proposal.proposed_bp[state.strategy]
+    quantities: dict[str, Quantity] = {}
+    for position in state.positions:
+        quantities[position.asset] = quantities.get(position.asset, Decimal(0)) + position.quantity
+    return PlannedStrategy(
+        strategy=state.strategy,
+        capital=state.capital,
+        current_bp=current,
+        target_percent=state.target_percent,
+        proposed_bp=None if proposed == current else int(proposed),
+        pinned=state.pinned,
+        held=state.strategy in session.request.hold,
+        control=state.control,
+        account=state.account,
+        quantities=quantities,
+    )

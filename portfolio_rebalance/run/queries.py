@@ -1,0 +1,42 @@
+"""Read-only questions: where do we stand, what was run, what was in a plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from portfolio_rebalance.allocation import mode_names
+from portfolio_rebalance.clock import Clock
+from portfolio_rebalance.errors import PlanNotFoundError
+from portfolio_rebalance.records import Assessment, RebalanceResult, RunSummary
+from portfolio_rebalance.run.assess import assess
+from portfolio_rebalance.workspace import Ledger, load_state
+
+__all__ = ["history", "show", "status"]
+
+
+def status(workspace: Path, *, clock: Clock) -> Assessment:
+    """The current assessment; writes nothing."""
+    state = load_state(workspace, clock=clock, mode_names=mode_names())
+    return assess(state.portfolio, as_of=clock.as_of, config=state.config)
+
+
+def history(workspace: Path) -> tuple[RunSummary, ...]:
+    """Every stored run, newest first; none where there is no ledger yet."""
+    with Ledger.read(workspace) as ledger:
+        return () if ledger is None else ledger.history()
+
+
+def show(workspace: Path, prefix: str) -> RebalanceResult:
+    """The stored result whose plan id or run id begins with ``prefix``.
+
+    Raises:
+        PlanNotFoundError: None or several do.
+    """
+    with Ledger.read(workspace) as ledger:
+        if ledger is None:
+            raise PlanNotFoundError(
+                "Nothing was run here yet.",
+                where="PLAN",
+                fix="Make a plan with: trading-portfolio-rebalance --dry-run",
+            )
+        return RebalanceResult.model_validate_json(ledger.result(prefix))

@@ -1,0 +1,99 @@
+"""Record: the result of a decided run, its plan in the ledger, its assessment file.
+
+The ledger comes first: the file is a projection that can be written again from it. Only canonical content
+is written; the same run again changes nothing.
+"""
+
+from __future__ import annotations
+
+from portfolio_rebalance.records import Plan, RebalanceResult, canonical_bytes, plain
+from portfolio_rebalance.run.plans import build_plan, plan_id_of, run_id_of
+from portfolio_rebalance.run.session import Session
+from portfolio_rebalance.workspace import Ledger, RunEntry, exclusive, free_name, to_yaml, write_atomic
+
+__all__ = ["record", "result_of"]
+
+_STATUS = {"REBALANCE": "planned", "OPTIONAL": "planned", "HOLD": "hold", "BLOCKED": "blocked"}
+_EXIT_BLOCKED = 13
+
+
+def result_of(session: Session, *, plan: Plan | None, written: tuple[str, ...]) -> RebalanceResult:
+    """Everything a decided session came to."""
+    status = _STATUS[session.decision.recommendation]
+    correlation = session.correlation
+    alerts = [
+        f"{'/'.join(pair.strategies)} correlate at {pair.correlation:.2f}: extreme"
+        for pair in correlation.high_correlation_pairs
+        if pair.correlation is not None and pair.correlation > 0.95
+    ]
+    return RebalanceResult.model_validate(
+        {
+            "status": status,
+            "exit_code": _EXIT_BLOCKED if status == "blocked" else 0,
+            "run_id": run_id_of(session),
+            "plan_id": None if plan is None else plan_id_of(plan),
+            "as_of": session.clock.as_of,
+            "requested_mode": session.requested_mode,
+            "mode": session.chosen_mode,
+            "fallback": session.fallback,
+            "assessment": session.assessment,
+            "correlation": correlation,
+            "candidates": session.candidates,
+            "cheapest": session.cheapest,
+            "reviews": session.reviews,
+            "decision": session.decision,
+            "plan": plan,
+            "alerts": (*session.assessment.alerts, *alerts),
+            "warnings": _warnings(session),
+            "written": written,
+        }
+    )
+
+
+def record(session: Session) -> RebalanceResult:
+    """Store a decided session and return its result.
+
+    Raises:
+        WorkspaceBusyError: Another process is writing.
+        LedgerError: The ledger cannot be used; nothing was written.
+    """
+    plan = build_plan(session)
+    day = session.clock.as_of.date().isoformat()
+    content = to_yaml(plain(session.assessment))
+    with exclusive(session.root):
+        name = free_name(
+            session.root, f"portfolio-rebalance/assessment-{day}", same=lambda data: data == content
+        )
+        result = result_of(session, plan=plan, written=(f"{session.root.name}/{name}",))
+        with Ledger.open(session.root) as ledger:
+            ledger.add_run(_entry(session, result, plan))
+        write_atomic(session.root, name, content)
+    return result
+
+
+def _entry(session: Session, result: RebalanceResult, plan: Plan | None) -> RunEntry:
+    assert result.run_id is not None
+    return RunEntry(
+        run_id=result.run_id,
+        as_of=session.clock.as_of,
+        state=result.status,
+        mode=session.chosen_mode,
+        recommendation=session.decision.recommendation,
+        basis=session.decision.basis,
+        total_capital=session.state.portfolio.total_capital,
+        high_pairs=tuple(pair.strategies for pair in session.correlation.high_correlation_pairs),
+        result=result.model_dump_json(by_alias=True, round_trip=True).encode(),
+        plan=None if plan is None else (plan_id_of(plan), plan.expires_at, canonical_bytes(plan)),
+    )
+
+
+def _warnings(session: Session) -> tuple[str, ...]:
+    warnings = list(session.state.portfolio.warnings)
+    if session.state.portfolio.stale:
+        warnings.append("based on stale data: " + "; ".join(session.state.portfolio.stale))
+    if session.fallback:
+        warnings.append(session.fallback)
+    compliance = session.candidates[0].compliance
+    if compliance.repaired_correlated_exposure == "NOT_EVALUATED":
+        warnings.append(f"correlated exposure is NOT_EVALUATED: {compliance.not_evaluated_reason}")
+    return tuple(warnings)

@@ -1,0 +1,92 @@
+"""Where a tool gets its inputs: a workspace, or returns that the caller holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+from portfolio_rebalance.allocation import mode_names
+from portfolio_rebalance.analytics import ReturnsTable
+from portfolio_rebalance.clock import Clock
+from portfolio_rebalance.config import Config
+from portfolio_rebalance.errors import UsageError
+from portfolio_rebalance.tools.frames import DatedSeries, ReturnsLike, dated_series, last_day_of, window_of
+from portfolio_rebalance.workspace import LoadedState, find_workspace, load_state, state_instant
+
+__all__ = ["ToolContext", "open_context"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """A tool's inputs.
+
+    Attributes:
+        as_of: The instant the tool looks back from.
+        config: Thresholds and estimates; defaults without a workspace.
+        series: Days and returns by id.
+        state: The workspace's state, when one was given.
+    """
+
+    as_of: datetime
+    config: Config
+    series: Mapping[str, DatedSeries]
+    state: LoadedState | None
+
+    @property
+    def last_day(self) -> date:
+        """The last day that had closed before ``as_of``."""
+        return self.as_of.date() - timedelta(days=1)
+
+    def window(self, ids: Sequence[str], *, lookback_days: int | None = None) -> ReturnsTable:
+        """The calendar window of some strategies; the configured lookback unless another is given."""
+        days = self.config.correlation_analysis.lookback_days if lookback_days is None else lookback_days
+        return window_of(self.series, ids=ids, last_day=self.last_day, lookback_days=days)
+
+    def require_deployed(self, ids: Iterable[str]) -> None:
+        """Refuse ids that the workspace does not deploy.
+
+        Raises:
+            UsageError: At least one is not deployed.
+        """
+        deployed = self.state.portfolio.current_bp if self.state is not None else self.series
+        missing = sorted(set(ids) - set(deployed))
+        if missing:
+            raise UsageError(
+                f"Not deployed: {', '.join(missing)}.",
+                where="strategies",
+                fix=f"Deployed are {', '.join(sorted(deployed))}.",
+            )
+
+
+def open_context(
+    *, workspace: str | Path | None, returns: ReturnsLike | None, as_of: datetime | None
+) -> ToolContext:
+    """Read a workspace, or wrap returns.
+
+    Without ``as_of`` a workspace is seen at its own newest state, and returns as of the day after their
+    last: the result then depends on the inputs alone and not on the day it is computed.
+
+    Raises:
+        UsageError: Neither or both sources.
+        BadDataError: The workspace cannot be trusted.
+    """
+    if (workspace is None) == (returns is None):
+        raise UsageError(
+            "Give either a workspace or returns.", where="workspace, returns", fix="Pass exactly one."
+        )
+    if as_of is not None and as_of.utcoffset() != timedelta(0):
+        raise UsageError(f"{as_of!r} is not in UTC.", where="as_of", fix="Pass a datetime with tzinfo=UTC.")
+    if workspace is not None:
+        root = find_workspace(Path(workspace))
+        instant = as_of or state_instant(root)
+        state = load_state(root, clock=Clock.at(instant, now=instant), mode_names=mode_names())
+        return ToolContext(as_of=instant, config=state.config, series=state.returns, state=state)
+    assert returns is not None
+    series = dated_series(
+        returns, last_closed_day=None if as_of is None else as_of.date() - timedelta(days=1)
+    )
+    if as_of is None:
+        as_of = datetime.combine(last_day_of(series) + timedelta(days=1), time(), tzinfo=UTC)
+    return ToolContext(as_of=as_of, config=Config(), series=series, state=None)
