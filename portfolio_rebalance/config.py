@@ -281,7 +281,9 @@ class Config(Section):
     ] = Decimal(2)
     max_snapshot_age_days: Annotated[int, Field(ge=1, le=7, description="Older snapshots are refused.")] = 7
     cooldown_hours: Annotated[int, _only(0, "execution"), Field(description="Rest between rebalances.")] = 0
-    llm: Annotated[dict[str, Any], _only({}, "the agents"), Field(description="Models and budgets.")] = {}
+    llm: Annotated[
+        dict[str, Any], _only({}, "model-driven review"), Field(description="Models and budgets.")
+    ] = {}
     notifications: Annotated[
         tuple[Any, ...], _only((), "notifications"), Field(description="Where to notify.")
     ] = ()
@@ -311,6 +313,7 @@ class Config(Section):
         if fraction == percent:
             return ()
         return (
-            f"correlated_cluster_max_allocation ({fraction.normalize():f} %) and max_correlated_exposure_percent "
-            f"({percent.normalize():f} %) differ: the stricter, {min(fraction, percent).normalize():f} %, holds.",
+            f"correlated_cluster_max_allocation ({fraction.normalize():f} %) and "
+            f"max_correlated_exposure_percent ({percent.normalize():f} %) differ: "
+            f"the stricter, {min(fraction, percent).normalize():f} %, holds.",
         )

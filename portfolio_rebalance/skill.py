@@ -21,7 +21,7 @@ from portfolio_rebalance.clock import Clock, parse_instant
 from portfolio_rebalance.errors import RebalanceError, UsageError
 from portfolio_rebalance.records import ErrorReport, RebalanceRequest, RebalanceResult
 from portfolio_rebalance.run import Session, drive_by_rules, record
-from portfolio_rebalance.workspace import find_workspace
+from portfolio_rebalance.workspace import find_workspace, workspace_at
 
 __all__ = ["parse_request", "run_skill"]
 
@@ -86,7 +86,8 @@ def parse_request(args: RequestLike) -> RebalanceRequest:
     parsed = vars(_parser().parse_args([word for word in words if word != _COMMAND]))
     text = " ".join(parsed.pop("text")).lower()
     if text:
-        parsed["mode"] = parsed["mode"] or _mode_of_text(text)
+        said = _mode_of_text(text)
+        parsed["mode"] = parsed["mode"] or said
     return _request({key: value for key, value in parsed.items() if value is not None})
 
 
@@ -98,7 +99,7 @@ def _run(request: RebalanceRequest, *, now: datetime, progress: Callable[[str], 
             fix="Leave it out to get a plan.",
         )
     clock = Clock.live(now) if request.as_of is None else Clock.at(request.as_of, now=now)
-    root = find_workspace(Path(request.workspace) if request.workspace else Path.cwd())
+    root = workspace_at(Path(request.workspace)) if request.workspace else find_workspace(Path.cwd())
     session = Session(root=root, clock=clock, request=request)
     drive_by_rules(session, progress=progress)
     return record(session)

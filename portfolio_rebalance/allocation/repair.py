@@ -169,12 +169,12 @@ class _Work:
                 elif self.values[key] > minimum_bp:
                     self.lower(key, Fraction(minimum_bp), limit, f"{name} has room for the minimum only")
             return
-        caps = {key: self.values[key] for key in survivors}
+        caps = {key: self.values[key] for key in free}
         scaled = _scaled(caps, start=scale_from, budget=budget, minimum_bp=minimum_bp)
-        kept = {key for key in survivors if scaled[key] == caps[key]}
+        kept = {key for key in free if scaled[key] == caps[key]}
         lowered = apportion(
-            {key: scaled[key] for key in survivors if key not in kept},
-            budget_bp=budget - sum((caps[key] for key in kept), _ZERO),
+            {key: scaled[key] for key in free if key not in kept},
+            budget_bp=budget - sum((caps[key] for key in sorted(kept)), _ZERO),
             ceilings_bp=caps,
         )
         for key, value in lowered.items():

@@ -71,7 +71,7 @@ def paired_sharpe_bootstrap(
     if difference.size == 0:
         return None
     better = float(np.mean(np.where(np.abs(difference) <= _TIE, 0.5, difference > 0)))
-    low, median, high = (float(q) for q in np.quantile(difference, (0.05, 0.5, 0.95)))
+    low, median, high = _quantiles(np.sort(difference), (0.05, 0.5, 0.95))
     return SharpeDifference(better, low, median, high, int(difference.size))
 
 
@@ -79,18 +79,29 @@ def stationary_indices(
     length: int, *, resamples: int, mean_block_days: float, rng: np.random.Generator
 ) -> npt.NDArray[np.int64]:
     """Row numbers, shape (resamples, length): circular blocks whose length is geometric."""
-    starts = rng.integers(0, length, size=(resamples, length))
-    begins = rng.random((resamples, length)) < 1.0 / mean_block_days
+    begins = rng.random((resamples, length), dtype=np.float32) < 1.0 / mean_block_days
     begins[:, 0] = True
-    steps = np.arange(length)
-    since = steps - np.maximum.accumulate(np.where(begins, steps, 0), axis=1)
-    begun = np.take_along_axis(starts, steps - since, axis=1)
-    rows: npt.NDArray[np.int64] = (begun + since) % length
+    places = np.flatnonzero(begins)
+    starts = rng.integers(0, length, size=places.size)
+    # Inside a block, row minus place stays what it was where the block began.
+    shifts = np.repeat(starts - places, np.diff(places, append=begins.size))
+    rows: npt.NDArray[np.int64] = (shifts + np.arange(begins.size)).reshape(begins.shape)
+    rows[rows >= length] -= length
     return rows
 
 
+def _quantiles(ordered: Floats, shares: tuple[float, ...]) -> tuple[float, ...]:
+    """Linear interpolation between order statistics; numpy's own would import its masked arrays for this."""
+    places = np.arange(ordered.size)
+    return tuple(float(np.interp(share * (ordered.size - 1), places, ordered)) for share in shares)
+
+
 def _ratios(samples: Floats, daily_rate: float) -> Floats:
-    spread = samples.std(axis=1, ddof=1)
-    spread = np.where(spread > _FLAT * np.abs(samples).max(axis=1), spread, np.nan)
-    ratios: Floats = (samples.mean(axis=1) - daily_rate) / spread
+    """Sharpe ratio per period of each row; NaN for a row without spread."""
+    days = samples.shape[1]
+    means = samples @ np.full(days, 1.0 / days)
+    deviations = samples - means[:, None]
+    spread = np.sqrt(np.einsum("ij,ij->i", deviations, deviations) / (days - 1))
+    spread[spread <= _FLAT * np.abs(samples).max()] = np.nan
+    ratios: Floats = (means - daily_rate) / spread
     return ratios

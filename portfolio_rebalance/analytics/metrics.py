@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _FLAT: Final = 1e-12
-"""Spread below this share of the largest return is rounding, not risk (a constant 0.1 has a spread of 1e-17)."""
+"""Spread below this share of the largest return is rounding, not risk: a constant 0.1 has one of 1e-17."""
 
 
 def _spread(returns: Floats) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Annotated, Any, TypeAlias, TypeVar
@@ -21,6 +21,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    ValidationInfo,
 )
 
 __all__ = ["Exact", "ExactBp", "FrozenMap", "Instant", "Money", "Quantity", "Record", "StrategyId"]
@@ -42,8 +43,16 @@ class Record(BaseModel):
     )
 
 
-def _exact(value: object) -> object:
-    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+def _exact(value: object, info: ValidationInfo) -> object:
+    """An int is an exact amount; a string is one only in JSON, where decimals have no other form."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    if isinstance(value, str) and info.mode == "json":
+        try:
+            return Decimal(value)
+        except InvalidOperation:
+            raise ValueError(f"{value!r} is not a decimal number") from None
+    return value
 
 
 def _utc(value: datetime) -> datetime:
@@ -53,7 +62,12 @@ def _utc(value: datetime) -> datetime:
 
 
 def _fraction_from_text(value: object) -> object:
-    return Fraction(value) if isinstance(value, int | str) and not isinstance(value, bool) else value
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return value
+    try:
+        return Fraction(value)
+    except ZeroDivisionError:
+        raise ValueError(f"{value!r} is not a number") from None
 
 
 def _fraction_to_plain(value: Fraction) -> int | str:
@@ -71,6 +85,7 @@ Money: TypeAlias = Annotated[Decimal, BeforeValidator(_exact), Field(max_digits=
 
 Quantity: TypeAlias = Annotated[Decimal, BeforeValidator(_exact), Field(max_digits=36, decimal_places=18)]
 """An amount of an asset; 18 places hold the smallest unit of any coin."""
+
 
 def _thawed(value: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _thawed(item) if isinstance(item, Mapping) else item for key, item in value.items()}

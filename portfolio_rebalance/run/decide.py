@@ -67,8 +67,10 @@ def decide(
         improvement_verdict=impact.recommendation,
         confidence=impact.confidence,
         evidence=impact.walk_forward.status,
-        headline=f"{ruling.recommendation} ({ruling.basis}): {ruling.because}. Confidence {impact.confidence}: "
-        f"{_EVIDENCE[impact.walk_forward.status]}.",
+        headline=(
+            f"{ruling.recommendation} ({ruling.basis}): {ruling.because}. "
+            f"Confidence {impact.confidence}: {_EVIDENCE[impact.walk_forward.status]}."
+        ),
         reasons=tuple(reasons),
     )
 
@@ -119,7 +121,7 @@ def _drift_ruling(
     fixed: Collection[str],
     config: Config,
 ) -> _Ruling | None:
-    """Drift is a basis only where the proposal lowers the portfolio's drift; what is fixed cannot be its cause."""
+    """Drift is a basis only where the proposal lowers the portfolio's; what is fixed cannot be its cause."""
     before, after = candidate.drift_before, candidate.drift_after
     lowers = after is not None and before is not None and after < before
     winding_down = any(

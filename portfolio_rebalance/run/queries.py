@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from portfolio_rebalance.allocation import mode_names
 from portfolio_rebalance.clock import Clock
-from portfolio_rebalance.errors import PlanNotFoundError
+from portfolio_rebalance.errors import LedgerError, PlanNotFoundError
 from portfolio_rebalance.records import Assessment, RebalanceResult, RunSummary
 from portfolio_rebalance.run.assess import assess
 from portfolio_rebalance.workspace import Ledger, load_state
@@ -31,6 +33,7 @@ def show(workspace: Path, prefix: str) -> RebalanceResult:
 
     Raises:
         PlanNotFoundError: None or several do.
+        LedgerError: What is stored cannot be read.
     """
     with Ledger.read(workspace) as ledger:
         if ledger is None:
@@ -39,4 +42,11 @@ def show(workspace: Path, prefix: str) -> RebalanceResult:
                 where="PLAN",
                 fix="Make a plan with: trading-portfolio-rebalance --dry-run",
             )
-        return RebalanceResult.model_validate_json(ledger.result(prefix))
+        try:
+            return RebalanceResult.model_validate_json(ledger.result(prefix))
+        except ValidationError as invalid:
+            raise LedgerError(
+                f"The stored result cannot be read ({invalid.error_count()} faults).",
+                where="ledger.db",
+                fix="It was written by another version, or the ledger was edited; plan again.",
+            ) from None

@@ -13,7 +13,7 @@ from portfolio_rebalance.clock import Clock
 from portfolio_rebalance.config import Config
 from portfolio_rebalance.errors import UsageError
 from portfolio_rebalance.tools.frames import DatedSeries, ReturnsLike, dated_series, last_day_of, window_of
-from portfolio_rebalance.workspace import LoadedState, find_workspace, load_state, state_instant
+from portfolio_rebalance.workspace import LoadedState, load_state, state_instant, workspace_at
 
 __all__ = ["ToolContext", "open_context"]
 
@@ -79,7 +79,7 @@ def open_context(
     if as_of is not None and as_of.utcoffset() != timedelta(0):
         raise UsageError(f"{as_of!r} is not in UTC.", where="as_of", fix="Pass a datetime with tzinfo=UTC.")
     if workspace is not None:
-        root = find_workspace(Path(workspace))
+        root = workspace_at(Path(workspace))
         instant = as_of or state_instant(root)
         state = load_state(root, clock=Clock.at(instant, now=instant), mode_names=mode_names())
         return ToolContext(as_of=instant, config=state.config, series=state.returns, state=state)

@@ -76,11 +76,7 @@ def calculate_correlation_matrix(
         raise UsageError(
             "Name at least one strategy, each once.", where="strategy_ids", fix="Check the list."
         )
-    if (
-        isinstance(lookback_days, bool)
-        or not isinstance(lookback_days, int)
-        or not (5 <= lookback_days <= 3650)
-    ):
+    if not (type(lookback_days) is int and 5 <= lookback_days <= 3650):
         raise UsageError(
             f"lookback_days is {lookback_days!r}.", where="lookback_days", fix="Use 5 to 3650 days."
         )

@@ -82,7 +82,7 @@ def dated_series(returns: ReturnsLike, *, last_closed_day: date | None) -> dict[
             raise UsageError(
                 f"{name} has an infinite return.", where="returns", fix="Use None for a missing day."
             )
-        if np.unique(days).size != days.size:
+        if len(set(days.tolist())) != days.size:
             raise UsageError(f"{name} has a day twice.", where="returns", fix="Keep one value a day.")
     return series
 

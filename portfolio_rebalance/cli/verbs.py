@@ -1,0 +1,347 @@
+"""The verbs: what each one parses and calls. Every verb returns an :class:`Outcome`; none prints or exits.
+
+A bare command plans a rebalance; a first word that is no verb is free text ("reduce correlation"), given as
+typed to the parser of :mod:`portfolio_rebalance.skill`, which has the last word on every value. Rooms are
+imported inside the verb that needs them, so that ``--help`` stays fast.
+"""
+
+# ruff: noqa: ARG001 - a typer option is an argument with a default; `--json` is read by cli.main
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from shlex import join
+from typing import Annotated, Final
+
+import typer
+
+from portfolio_rebalance.cli.options import (
+    AsOf,
+    Confirm,
+    Detailed,
+    DryRun,
+    Execute,
+    Hold,
+    Json,
+    ModeName,
+    Words,
+    Workspace,
+    new_app,
+    option_words,
+    verbs_or,
+)
+from portfolio_rebalance.cli.outcome import PROGRAM, Outcome, of_result, of_version
+from portfolio_rebalance.cli.plain_run import Progress, plan
+from portfolio_rebalance.clock import Clock, parse_instant
+from portfolio_rebalance.errors import BadDataError, UsageError
+
+__all__ = ["app"]
+
+_LATER: Final = frozenset(
+    {
+        "approve",
+        "backtest",
+        "book",
+        "confirm",
+        "eval",
+        "feedback",
+        "halt",
+        "ingest",
+        "mcp",
+        "metrics",
+        "monitor",
+        "reject",
+        "report",
+        "resume",
+        "schedule",
+        "watch",
+    }
+)
+"""Verbs of later versions: refused by name, so that none of them is ever read as free text."""
+
+_free_text_app = new_app()
+app = verbs_or(_free_text_app)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Root:
+    """Options given before a verb, and the display of progress."""
+
+    progress: Progress
+    workspace: str | None
+    as_of: str | None
+    run_words: list[str] = field(default_factory=list)
+    detailed: bool = False
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    ctx: typer.Context,
+    mode: ModeName = None,
+    dry_run: DryRun = False,
+    execute: Execute = False,
+    hold: Hold = None,
+    as_of: AsOf = None,
+    json: Json = False,
+    workspace: Workspace = None,
+    detailed_exitcode: Detailed = False,
+    confirm_capital: Confirm = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> Outcome | None:
+    """Plan a rebalance: drift, correlated clusters, hard limits, simulated impact, a plan to approve.
+
+    Without a verb it plans. Plain words do too: "reduce correlation", "fix drift", "rebalance". It places
+    no order and moves no money.
+    """
+    run_words = option_words(
+        mode=mode, dry_run=dry_run, execute=execute, hold=hold, confirm_capital=confirm_capital
+    )
+    ctx.obj = _Root(
+        progress=ctx.obj, workspace=workspace, as_of=as_of, run_words=run_words, detailed=detailed_exitcode
+    )
+    if ctx.invoked_subcommand is not None:
+        return None
+    if version:
+        return of_version()
+    return _plan(
+        ctx, [*run_words, *option_words(as_of=as_of, workspace=workspace)], detailed=detailed_exitcode
+    )
+
+
+@_free_text_app.command()
+def _free_text(
+    ctx: typer.Context,
+    words: Words,
+    mode: ModeName = None,
+    dry_run: DryRun = False,
+    execute: Execute = False,
+    hold: Hold = None,
+    as_of: AsOf = None,
+    json: Json = False,
+    workspace: Workspace = None,
+    detailed_exitcode: Detailed = False,
+    confirm_capital: Confirm = None,
+) -> Outcome:
+    """Plan a rebalance as the words ask: "reduce correlation", "fix drift", "rebalance"."""
+    if words[0] in _LATER:
+        raise UsageError(
+            f"{words[0]!r} is not part of this version: it plans, places no order and moves no money.",
+            where="command line",
+            fix=f"See {PROGRAM} --help for what it can do.",
+        )
+    root = _root_of(ctx)
+    options = option_words(
+        mode=mode,
+        dry_run=dry_run,
+        execute=execute,
+        hold=hold,
+        confirm_capital=confirm_capital,
+        as_of=as_of or root.as_of,
+        workspace=workspace or root.workspace,
+    )
+    try:
+        return _plan(ctx, [*words, *root.run_words, *options], detailed=detailed_exitcode or root.detailed)
+    except UsageError as error:
+        raise _with_suggestion(error, words) from None
+
+
+@app.command("init")
+def init(
+    ctx: typer.Context,
+    directory: Annotated[
+        str | None, typer.Argument(metavar="DIRECTORY", help="Where .crypto goes; here when left out.")
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="With data to try it on.")] = False,
+    json: Json = False,
+    workspace: Workspace = None,
+) -> Outcome:
+    """Create a workspace; what exists stays as it is."""
+    from portfolio_rebalance.reporting import Paragraph
+    from portfolio_rebalance.workspace import init_demo, init_workspace
+
+    named = _named_workspace(ctx, workspace)
+    if directory is not None and named is not None:
+        raise UsageError(
+            "DIRECTORY and --workspace both say where.", where="command line", fix="Give one of them."
+        )
+    place = Path(directory or named or ".")
+    as_of = None
+    if demo:
+        info = init_demo(place)
+        created, as_of = info.created, info.as_of
+    else:
+        created = init_workspace(place)
+    elsewhere = None if place == Path() else place
+    verb = [] if demo else ["doctor"]
+    next_command = join([PROGRAM, *verb, *option_words(workspace=elsewhere, as_of=as_of)])
+    lines = [Paragraph(f"created {path}") for path in created] or [Paragraph("Nothing to create.")]
+    return Outcome(
+        document={"created": created, "as_of": as_of, "next": next_command},
+        blocks=lambda: [*lines, Paragraph(f"What next: {next_command}", "good")],
+    )
+
+
+@app.command("status")
+def status(
+    ctx: typer.Context, as_of: AsOf = None, json: Json = False, workspace: Workspace = None
+) -> Outcome:
+    """Show allocations, drift, profit and loss."""
+    from portfolio_rebalance.reporting import assessment_blocks
+    from portfolio_rebalance.run import queries
+
+    with _root_of(ctx).progress() as show_stage:
+        show_stage("reading")
+        assessment = queries.status(_workspace(ctx, workspace), clock=_clock(ctx, as_of))
+    return Outcome(document={"assessment": assessment}, blocks=lambda: assessment_blocks(assessment))
+
+
+@app.command("show")
+def show(
+    ctx: typer.Context,
+    plan: Annotated[
+        str, typer.Argument(metavar="PLAN", help="The first characters of a plan's or run's id.")
+    ],
+    json: Json = False,
+    workspace: Workspace = None,
+) -> Outcome:
+    """Show a stored plan and all it rests on."""
+    from portfolio_rebalance.run import queries
+
+    return of_result(queries.show(_workspace(ctx, workspace), plan), exit_code=0)
+
+
+@app.command("history")
+def history(ctx: typer.Context, json: Json = False, workspace: Workspace = None) -> Outcome:
+    """List the stored runs."""
+    from portfolio_rebalance.reporting import history_blocks
+    from portfolio_rebalance.run import queries
+
+    runs = queries.history(_workspace(ctx, workspace))
+    return Outcome(document={"runs": runs}, blocks=lambda: history_blocks(runs))
+
+
+@app.command("config")
+def config(
+    ctx: typer.Context,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Every key, as a page.")] = False,
+    json: Json = False,
+    workspace: Workspace = None,
+) -> Outcome:
+    """Show the configuration in force."""
+    from portfolio_rebalance.reporting.config_page import config_blocks, config_markdown
+
+    if markdown:
+        from portfolio_rebalance.config import Config
+
+        page = config_markdown(Config)
+        return Outcome(document={"markdown": page}, text=page)
+    from portfolio_rebalance.allocation import mode_names
+    from portfolio_rebalance.workspace import load_config
+
+    loaded = load_config(_workspace(ctx, workspace), mode_names=mode_names())
+    label = loaded.label if loaded.sha256 else f"defaults, there is no {loaded.label}"
+    return Outcome(
+        document={
+            "config": loaded.config,
+            "sha256": loaded.sha256,
+            "label": loaded.label,
+            "warnings": loaded.warnings,
+        },
+        blocks=lambda: config_blocks(loaded.config, label, loaded.warnings),
+    )
+
+
+@app.command("doctor")
+def doctor(
+    ctx: typer.Context, as_of: AsOf = None, json: Json = False, workspace: Workspace = None
+) -> Outcome:
+    """Examine the workspace; exit 14 where it has errors."""
+    from portfolio_rebalance.allocation import mode_names
+    from portfolio_rebalance.reporting import findings_blocks
+    from portfolio_rebalance.workspace import examine
+
+    findings = examine(_workspace(ctx, workspace), clock=_clock(ctx, as_of), mode_names=mode_names())
+    broken = any(finding.severity == "error" for finding in findings)
+    return Outcome(
+        document={"findings": findings},
+        blocks=lambda: findings_blocks(findings),
+        exit_code=BadDataError.exit_code if broken else 0,
+    )
+
+
+@app.command("install-skill")
+def install_skill_command(
+    ctx: typer.Context,
+    project: Annotated[bool, typer.Option("--project", help="For this project; the default.")] = False,
+    user: Annotated[bool, typer.Option("--user", help="For every project of yours.")] = False,
+    json: Json = False,
+    workspace: Workspace = None,
+) -> Outcome:
+    """Install the slash skill for a coding agent."""
+    from portfolio_rebalance.reporting import Paragraph
+    from portfolio_rebalance.skill_install import install_skill
+
+    if project and user:
+        raise UsageError("--project and --user exclude each other.", where="command line", fix="Choose one.")
+    named = _named_workspace(ctx, workspace)
+    home = Path(named) if named is not None else Path()
+    path = install_skill(Path.home() if user else (home.parent if home.name == ".crypto" else home))
+    return Outcome(document={"path": str(path)}, blocks=lambda: [Paragraph(f"installed {path}", "good")])
+
+
+def _plan(ctx: typer.Context, words: Sequence[str], *, detailed: bool) -> Outcome:
+    return plan([*words, *(["--detailed-exitcode"] if detailed else [])], progress=_root_of(ctx).progress)
+
+
+def _with_suggestion(error: UsageError, words: Sequence[str]) -> UsageError:
+    """The same refusal, with the nearest verb or mode: a mistyped verb arrives here as free text."""
+    from difflib import get_close_matches
+
+    from portfolio_rebalance.allocation import mode_names
+
+    known = {name: f"--mode {name.replace('_', '-')}" for name in mode_names()}
+    known |= {verb: verb for info in app.registered_commands if (verb := info.name)}
+    known["rebalance"] = "rebalance"
+    word = words[0].lower().replace("-", "_")
+    near = get_close_matches(word, known, n=1)
+    if not near or word == "rebalance":
+        return error
+    return UsageError(error.what, where=error.where, fix=f"Did you mean {known[near[0]]!r}? {error.fix}")
+
+
+def _root_of(ctx: typer.Context) -> _Root:
+    root = ctx.find_object(_Root)
+    assert root is not None, "the root callback ran first"
+    return root
+
+
+def _named_workspace(ctx: typer.Context, workspace: str | None) -> str | None:
+    """``--workspace`` of a verb or before it; refuses what belongs to a run."""
+    root = _root_of(ctx)
+    if root.run_words or root.detailed:
+        what = root.run_words[0] if root.run_words else "--detailed-exitcode"
+        raise UsageError(
+            f"{what} does not belong to {ctx.info_name!r}.", where="command line", fix="Leave it out."
+        )
+    if root.as_of is not None and ctx.info_name not in ("status", "doctor"):
+        raise UsageError(
+            f"--as-of does not belong to {ctx.info_name!r}.", where="command line", fix="Leave it out."
+        )
+    return workspace if workspace is not None else root.workspace
+
+
+def _workspace(ctx: typer.Context, workspace: str | None) -> Path:
+    """The workspace a verb works on: the named one as it is, else the nearest upward."""
+    from portfolio_rebalance.workspace import find_workspace, workspace_at
+
+    named = _named_workspace(ctx, workspace)
+    return find_workspace(Path()) if named is None else workspace_at(Path(named))
+
+
+def _clock(ctx: typer.Context, as_of: str | None) -> Clock:
+    text = as_of if as_of is not None else _root_of(ctx).as_of
+    now = datetime.now(UTC)
+    return Clock.live(now) if text is None else Clock.at(parse_instant(text, where="--as-of"), now=now)

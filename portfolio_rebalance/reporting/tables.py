@@ -1,0 +1,186 @@
+"""From records to what a person reads: which blocks, in which order.
+
+Pure: a record goes in, blocks come out. Nothing here computes a statistic, judges a limit or prints; every
+verdict shown was made by the stage whose record carries it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from portfolio_rebalance.clock import format_instant
+from portfolio_rebalance.records import (
+    Assessment,
+    Decision,
+    Finding,
+    RebalanceResult,
+    Review,
+    RunSummary,
+)
+from portfolio_rebalance.reporting.blocks import Block, Paragraph, Table, Tone, left, whole
+from portfolio_rebalance.reporting.change_tables import change_table, limit_blocks
+from portfolio_rebalance.reporting.impact_tables import impact_blocks, modes_table
+from portfolio_rebalance.reporting.state_tables import assessment_table, correlation_blocks, pnl_blocks
+
+__all__ = [
+    "assessment_blocks",
+    "error_blocks",
+    "findings_blocks",
+    "history_blocks",
+    "result_blocks",
+    "short_id",
+]
+
+_COMMAND: Final = "trading-portfolio-rebalance"
+_ID_LENGTH: Final = 12
+
+
+def result_blocks(result: RebalanceResult) -> tuple[Block, ...]:
+    """Everything about one run: verdict, state, change, limits, impact, modes, warnings, what next."""
+    return tuple(_result(result))
+
+
+def assessment_blocks(assessment: Assessment) -> tuple[Block, ...]:
+    """Drift, profit and loss, alerts and warnings."""
+    return (
+        assessment_table(assessment),
+        *pnl_blocks(assessment),
+        *_remarks(assessment.alerts, assessment.warnings),
+    )
+
+
+def history_blocks(runs: Sequence[RunSummary]) -> tuple[Block, ...]:
+    """One row a run."""
+    if not runs:
+        return (Paragraph(f"No run is stored yet. Plan one: {_COMMAND}"),)
+    return (
+        Table(
+            title="Runs",
+            columns=whole("run", "as of", "mode", "recommendation", "basis", "status", "plan"),
+            rows=tuple(
+                (
+                    short_id(run.run_id),
+                    format_instant(run.as_of),
+                    run.mode,
+                    run.recommendation,
+                    run.basis,
+                    run.status,
+                    short_id(run.plan_id) if run.plan_id else "",
+                )
+                for run in runs
+            ),
+        ),
+    )
+
+
+def findings_blocks(findings: Sequence[Finding]) -> tuple[Block, ...]:
+    """Errors first, each with what to do; or that nothing was found."""
+    if not findings:
+        return (Paragraph("No problem found.", "good"),)
+    return tuple(_findings(findings))
+
+
+def error_blocks(*, what: str, where: str, fix: str) -> tuple[Block, ...]:
+    """A refusal: what, where, what to do."""
+    lines = [Paragraph(f"error: {what}", "bad")]
+    lines += [Paragraph(f"  where: {where}")] if where else []
+    lines += [Paragraph(f"  fix: {fix}")] if fix else []
+    return tuple(lines)
+
+
+def short_id(digest: str) -> str:
+    """As much of an id as a person needs to type."""
+    return digest[:_ID_LENGTH]
+
+
+def _findings(findings: Sequence[Finding]) -> Iterator[Paragraph]:
+    for found in sorted(findings, key=lambda finding: (finding.severity, finding.where)):
+        tone: Tone = "bad" if found.severity == "error" else "warn"
+        yield Paragraph(f"{found.severity}: {found.where}: {found.what}", tone)
+        yield Paragraph(f"  fix: {found.fix}")
+    errors = sum(finding.severity == "error" for finding in findings)
+    yield Paragraph(f"{errors} errors, {len(findings) - errors} warnings.")
+
+
+def _result(result: RebalanceResult) -> Iterator[Block]:
+    if result.error is not None:
+        yield from error_blocks(what=result.error.what, where=result.error.where, fix=result.error.fix)
+    if result.decision is not None:
+        yield from _verdict(result.decision, shown_below=result.alerts)
+    if result.fallback:
+        yield Paragraph(f"Fallback: {result.fallback}", "warn")
+    if result.assessment is not None:
+        yield assessment_table(result.assessment)
+    if result.correlation is not None:
+        yield from correlation_blocks(result.correlation)
+    yield from _candidates(result)
+    if result.reviews:
+        yield _reviews(result.reviews)
+    state = result.assessment
+    yield from _remarks(
+        (*result.alerts, *(state.alerts if state else ())),
+        (*result.warnings, *(state.warnings if state else ())),
+    )
+    yield from _what_next(result)
+
+
+def _verdict(decision: Decision, *, shown_below: Sequence[str]) -> Iterator[Paragraph]:
+    tones: dict[str, Tone] = {"REBALANCE": "warn", "BLOCKED": "bad", "HOLD": "good"}
+    yield Paragraph(decision.headline, tones.get(decision.recommendation, "plain"))
+    yield Paragraph(
+        f"Recommendation {decision.recommendation}, basis {decision.basis}; the improvement rule alone says "
+        f"{decision.improvement_verdict}. Confidence {decision.confidence}, evidence "
+        f"{decision.evidence.replace('_', ' ')}."
+    )
+    for reason in decision.reasons:
+        if reason not in shown_below and reason not in decision.headline:
+            yield Paragraph(f"- {reason}")
+
+
+def _candidates(result: RebalanceResult) -> Iterator[Block]:
+    chosen = result.chosen
+    if chosen is None or result.assessment is None:
+        return
+    total, currency = result.assessment.total_capital, result.assessment.currency
+    yield change_table(chosen, total_capital=total, currency=currency)
+    yield from limit_blocks(chosen)
+    yield from impact_blocks(chosen.impact, total_capital=total, currency=currency)
+    yield modes_table(result.candidates, result.cheapest, total_capital=total, currency=currency)
+
+
+def _reviews(reviews: Sequence[Review]) -> Table:
+    return Table(
+        title="Reviews",
+        columns=(*whole("role", "source", "verdict"), *left("concerns")),
+        rows=tuple(
+            (
+                review.role.replace("_", " "),
+                review.source,
+                review.verdict,
+                "; ".join(review.concerns) or "none",
+            )
+            for review in reviews
+        ),
+    )
+
+
+def _remarks(alerts: Sequence[str], warnings: Sequence[str]) -> Iterator[Paragraph]:
+    yield from (Paragraph(f"alert: {text}", "bad") for text in dict.fromkeys(alerts))
+    yield from (Paragraph(f"warning: {text}", "warn") for text in dict.fromkeys(warnings))
+
+
+def _what_next(result: RebalanceResult) -> Iterator[Paragraph]:
+    if result.status == "refused":
+        return
+    if result.status == "blocked":
+        yield Paragraph("What next: this needs a person; relax one of the limits or pins named above.", "bad")
+    elif result.status == "hold":
+        yield Paragraph("What next: nothing; the rule keeps the current allocation.", "good")
+    elif result.plan_id is not None:
+        until = f" It expires at {format_instant(result.plan.expires_at)}." if result.plan else ""
+        yield Paragraph(f"What next: plan {short_id(result.plan_id)} waits for a person's decision.{until}")
+        yield Paragraph(f"See it again: {_COMMAND} show {short_id(result.plan_id)}")
+    yield Paragraph("This version plans only: no order was sent and no money moved.")
+    if result.written:
+        yield Paragraph(f"Written: {', '.join(result.written)}")
