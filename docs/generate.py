@@ -1,0 +1,66 @@
+"""Write the generated parts of the documentation, or check that they are current.
+
+``docs/configuration.md`` comes from the configuration model; the blocks between ``<!-- output: ... -->`` and
+``<!-- end -->`` in README.md are what the command named there prints on the demo workspace.
+
+    python docs/generate.py            write
+    python docs/generate.py --check    exit with 1 and name what is out of date
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAM = Path(sys.executable).with_name("trading-portfolio-rebalance")
+BLOCK = re.compile(
+    r"(<!-- output: (?P<command>[^\n]+?) -->\n```text\n)(?P<text>.*?)(```\n<!-- end -->)", re.DOTALL
+)
+
+
+def output_of(command: str, folder: Path) -> str:
+    """What a command of ours prints in the folder of the demo; ``a | head -N`` keeps the first N lines."""
+    program, _, keep = command.partition(" | head -")
+    words = shlex.split(program)
+    assert words[0] == PROGRAM.name, command
+    done = subprocess.run([PROGRAM, *words[1:]], cwd=folder, capture_output=True, text=True, check=True)
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    return "\n".join(lines[: int(keep)] if keep else lines) + "\n"
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file with the text it should have."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        subprocess.run([PROGRAM, "init", "--demo", "."], cwd=folder, capture_output=True, check=True)
+        readme = ROOT / "README.md"
+        text = BLOCK.sub(
+            lambda block: block[1] + output_of(block["command"], folder) + block[4], readme.read_text("utf-8")
+        )
+        return {
+            readme: text,
+            ROOT / "docs/configuration.md": output_of(f"{PROGRAM.name} config --markdown", folder),
+        }
+
+
+def main() -> int:
+    """Write, or check with ``--check``."""
+    stale = [
+        path for path, text in generated().items() if not path.exists() or path.read_text("utf-8") != text
+    ]
+    if "--check" in sys.argv:
+        for path in stale:
+            sys.stdout.write(f"out of date: {path.relative_to(ROOT)}; run: make docs\n")
+        return 1 if stale else 0
+    for path, text in generated().items():
+        path.write_text(text, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
