@@ -91,8 +91,9 @@ def repair(
 
     `amended` is the rule that holds. Without its two small changes to the plain reading of section 7, one
     basis point of input can move an output by much more than the 1 % of an exit (`test_oracle.py` has the
-    examples, with `amended=False`): (a) in step 3 a start below the minimum counts as the minimum; (b) in step 4, among equal
-    current weights, the one that was smaller before step 3 exits first (then by start, then by id).
+    examples, with `amended=False`): (a) in step 3 a start below the minimum counts as the minimum; (b) in
+    step 4, among equal current weights, the one that was smaller before step 3 exits first (then by start,
+    then by id).
     """
     weights = {name: Fraction(weight) for name, weight in proposal.items()}
     before = weights if start is None else start

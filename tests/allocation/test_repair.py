@@ -60,7 +60,7 @@ def test_pins_that_break_a_limit_leave_it_broken_and_say_so() -> None:
 
 
 def test_a_start_below_the_minimum_counts_as_the_minimum() -> None:
-    """Scaling from nothing would let A keep all of 25 % at a cluster of 30.00 % and drop it to 1 % at 30.01 %."""
+    """Scaled from nothing, A would keep everything at a cluster of 30.00 % and fall to 1 % at 30.01 %."""
     for start_of_a in (0, 1, 99, 100):
         made = repair(
             {"A": Fraction(2000), "B": Fraction(2000)},
