@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
@@ -27,6 +27,7 @@ from portfolio_rebalance.workspace.state_block import STATE, find_state_block
 
 __all__ = [
     "DEPLOYED",
+    "Amount",
     "Bootstrap",
     "BootstrapEntry",
     "parse_bootstrap",
@@ -36,9 +37,13 @@ __all__ = [
 DEPLOYED: Final = "deployed_strategies"
 
 
+Amount: TypeAlias = Annotated[Money, Field(ge=0)]
+"""Money that cannot be owed."""
+
+
 class _Deployed(OpenModel):
-    capital: Annotated[Money, Field(ge=0)]
-    target: Annotated[Money, Field(ge=0)]
+    capital: Amount
+    target: Amount
 
 
 def _nothing_is_empty(value: object) -> object:
@@ -49,7 +54,7 @@ def _nothing_is_empty(value: object) -> object:
 class _State(OpenModel):
     as_of: str
     total_capital: Annotated[Money, Field(gt=0)]
-    cash: Annotated[Money, Field(ge=0)] | None = None
+    cash: Amount | None = None
     currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,11}$")]
     deployed_strategies: Annotated[dict[str, _Deployed], BeforeValidator(_nothing_is_empty)]
 

@@ -14,7 +14,7 @@ from portfolio_rebalance.errors import BadDataError, FutureDataError, UnsafePath
 from portfolio_rebalance.records import StrategyId
 from portfolio_rebalance.workspace.strict_yaml import Document
 
-__all__ = ["agree", "instant_at", "refuse_future", "require_ids", "require_strategy_id"]
+__all__ = ["agree", "instant_at", "require_ids", "require_strategy_id"]
 
 _ID: Final = re.compile(get_args(StrategyId)[1].pattern)
 _ID_FORM: Final = "STR- and up to 32 of A-Z, 0-9, _ and -, beginning with a letter or digit"
@@ -66,16 +66,11 @@ def instant_at(document: Document, at: tuple[str | int, ...], text: str, *, cloc
         instant = parse_instant(text, where=where)
     except UsageError as error:
         raise BadDataError(error.what, where=where, fix=error.fix) from None
-    refuse_future(instant, where=where, clock=clock)
+    _refuse_future(instant, where=where, clock=clock)
     return instant
 
 
-def refuse_future(instant: datetime, *, where: str, clock: Clock) -> None:
-    """Nothing in a file is later than the run.
-
-    Raises:
-        FutureDataError: ``instant`` is later than ``clock.as_of``.
-    """
+def _refuse_future(instant: datetime, *, where: str, clock: Clock) -> None:
     if instant > clock.as_of:
         raise FutureDataError(
             f"{format_instant(instant)} is later than this run, {format_instant(clock.as_of)}.",

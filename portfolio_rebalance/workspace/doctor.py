@@ -81,11 +81,15 @@ class _Notes:
 
     def attempt(self, read: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
         """What ``read`` returns, or None and its refusal noted."""
+        return self.tried(read, *args, **kwargs)[0]
+
+    def tried(self, read: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> tuple[_T | None, bool]:
+        """The same, and whether it was read at all: None can also be an answer."""
         try:
-            return read(*args, **kwargs)
+            return read(*args, **kwargs), True
         except RebalanceError as error:
             self.error(error)
-            return None
+            return None, False
 
     def error(self, error: RebalanceError) -> None:
         self._add("error", error.where, error.what, error.fix)
@@ -162,22 +166,19 @@ def _look_at_strategies(
     found: dict[str, Snapshot | None] = {}
     columns: dict[str, ReturnColumn] = {}
     for key in sorted(bootstrap.deployed):
-        errors = len(notes.findings)
-        snapshot = notes.attempt(newest_snapshot, root, key, currency=currency, clock=clock)
-        readable = len(notes.findings) == errors
-        column = notes.attempt(read_returns, root, key, today=clock.today)
-        if readable:
+        snapshot, known = notes.tried(newest_snapshot, root, key, currency=currency, clock=clock)
+        column, readable = notes.tried(read_returns, root, key, today=clock.today)
+        if known:
             found[key] = snapshot
             _note_snapshot(snapshot, notes)
         if column:
             columns[key] = column
             _note_returns(column, returns_until(column, clock), clock, notes)
-        if readable:
+        if known and readable:
             where = snapshot.where if snapshot else bootstrap.deployed[key].where
             for reason in stale_reasons(bootstrap, snapshot, returns_until(column, clock), clock):
-                notes.warn(
-                    where, f"{key} is stale: {reason}.", "Write what is missing; a plan says so until then."
-                )
+                fix = "Write what is missing; a plan says so until then."
+                notes.warn(where, f"{key} is stale: {reason}.", fix)
     _note_ages(bootstrap, found, config, clock, notes)
     _note_equal_returns(columns, clock, notes)
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import TypedDict
+from typing import Any, TypedDict
+
+from pydantic import TypeAdapter, ValidationError
 
 from portfolio_rebalance.errors import BadDataError
 from portfolio_rebalance.workspace import layout
-from portfolio_rebalance.workspace.bootstrap import DEPLOYED
-from portfolio_rebalance.workspace.registry import STRATEGIES
+from portfolio_rebalance.workspace.bootstrap import DEPLOYED, Amount
+from portfolio_rebalance.workspace.registry import STRATEGIES, TargetPercent
 from portfolio_rebalance.workspace.state_block import STATE, find_state_block
 from portfolio_rebalance.workspace.yaml_edit import YamlEdit
 
@@ -45,13 +47,14 @@ def set_registry_targets(text: str, changes: Mapping[str, RegistryChange]) -> st
 
     Raises:
         MissingDataError: A strategy, or its target, is not in the file.
-        BadDataError: The file is not strict YAML, or is written so that it cannot be edited safely.
+        BadDataError: A target that the reader would refuse; the file is not strict YAML, or is written so
+            that it cannot be edited safely.
     """
     edit = YamlEdit(text, label=layout.REGISTRY)
     for key, change in changes.items():
         target = (STRATEGIES, key, "target_allocation_percent")
         if "target_allocation_percent" in change:
-            edit.set_value(target, change["target_allocation_percent"])
+            edit.set_value(target, _fitting(change["target_allocation_percent"], TargetPercent, key))
         if "last_rebalance" in change:
             last = change["last_rebalance"]
             edit.set_mapping(
@@ -83,8 +86,8 @@ def set_bootstrap_state(
 
     Raises:
         MissingDataError: No block of ours, or a key that belongs in it is absent.
-        BadDataError: The strategies differ from those in the block, the amounts do not add up, or the block
-            is written so that it cannot be edited safely.
+        BadDataError: The strategies differ from those in the block, the amounts do not add up or would be
+            refused by the reader, or the block is written so that it cannot be edited safely.
     """
     block = find_state_block(text, label=layout.BOOTSTRAP)
     edit = YamlEdit(block.text, label=layout.BOOTSTRAP, first_line=block.first_line)
@@ -97,13 +100,24 @@ def set_bootstrap_state(
             fix="Pass amounts that add up.",
         )
     edit.set_value((STATE, "as_of"), as_of)
-    edit.set_value((STATE, "total_capital"), total_capital)
+    edit.set_value((STATE, "total_capital"), _fitting(total_capital, Amount, "total_capital"))
     if edit.has((STATE, "cash")):
-        edit.set_value((STATE, "cash"), cash)
+        edit.set_value((STATE, "cash"), _fitting(cash, Amount, "cash"))
     for key, (own_capital, target) in deployed.items():
-        edit.set_value((STATE, DEPLOYED, key, "capital"), own_capital)
-        edit.set_value((STATE, DEPLOYED, key, "target"), target)
+        edit.set_value((STATE, DEPLOYED, key, "capital"), _fitting(own_capital, Amount, f"{key}.capital"))
+        edit.set_value((STATE, DEPLOYED, key, "target"), _fitting(target, Amount, f"{key}.target"))
     return text[: block.start] + edit.result() + text[block.start + len(block.text) :]
+
+
+def _fitting(value: Decimal, kind: Any, name: str) -> Decimal:
+    """``value``, if our own reader will take it: a quotient may have more digits than a file may hold."""
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise BadDataError(
+            f"{value} does not fit: {error.errors()[0]['msg']}.", where=name, fix="Correct it, or round it."
+        ) from None
+    return value
 
 
 def _require_same_strategies(edit: YamlEdit, deployed: Mapping[str, object]) -> None:

@@ -1,7 +1,6 @@
 """Where everything stands in the workspace, and how the workspace is found.
 
-Paths are relative to the root and use ``/``; :mod:`.files` and :mod:`.outputs` turn them into files. Nothing
-else in the package spells a path of the workspace.
+Paths are relative to the root and use ``/``; :mod:`.files` and :mod:`.outputs` turn them into files.
 """
 
 from __future__ import annotations

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, TypeAlias, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from portfolio_rebalance.errors import BadDataError
 from portfolio_rebalance.workspace.strict_yaml import Document, Value, validate
 
-__all__ = ["OpenModel", "read_open", "unknown_keys"]
+__all__ = ["Line", "OpenModel", "read_open", "unknown_keys"]
 
 Path: TypeAlias = tuple[str | int, ...]
 M = TypeVar("M", bound="OpenModel")
+
+Line: TypeAlias = Annotated[str, Field(pattern=r"^[^\r\n]+$", max_length=120)]
+"""Text that fits in a table: one line, not empty, not long."""
 
 _SIMILAR = 0.8
 _SHORTEST = 4

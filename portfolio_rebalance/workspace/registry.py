@@ -13,7 +13,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -23,7 +23,7 @@ from portfolio_rebalance.errors import BadDataError, FutureDataError, MissingDat
 from portfolio_rebalance.workspace import layout, strict_yaml
 from portfolio_rebalance.workspace.checks import instant_at, require_ids
 from portfolio_rebalance.workspace.files import exists, read_text
-from portfolio_rebalance.workspace.open_models import OpenModel, read_open, unknown_keys
+from portfolio_rebalance.workspace.open_models import Line, OpenModel, read_open, unknown_keys
 from portfolio_rebalance.workspace.strict_yaml import Document
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "RegisteredStrategy",
     "Registry",
     "RegistryFile",
+    "TargetPercent",
     "open_registry",
     "read_registry",
     "refuse_targets_over_total",
@@ -41,8 +42,9 @@ STRATEGIES: Final = "strategies"
 DEPLOYED: Final = "deployed"
 
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_Line = Annotated[str, Field(pattern=r"^[^\r\n]+$", max_length=120)]
-_Percent = Annotated[Number, Field(ge=0, le=100, max_digits=20, decimal_places=12)]
+
+TargetPercent: TypeAlias = Annotated[Number, Field(ge=0, le=100, max_digits=20, decimal_places=12)]
+"""A target in percent of total capital."""
 
 
 class _LastRebalance(OpenModel):
@@ -52,15 +54,15 @@ class _LastRebalance(OpenModel):
 
 
 class _Entry(OpenModel):
-    name: _Line
+    name: Line
     status: str
-    target_allocation_percent: _Percent
+    target_allocation_percent: TargetPercent
     deployed_on: str
-    assets: tuple[_Line, ...]
-    risk_profile: str | None
+    assets: tuple[Line, ...]
+    risk_profile: Line | None
     pinned: bool = False
     control: Literal["positions", "bot"] | None = None
-    account: str | None = None
+    account: Line | None = None
     last_rebalance: _LastRebalance | None = None
 
 

@@ -22,16 +22,15 @@ from portfolio_rebalance.clock import Clock, format_instant
 from portfolio_rebalance.errors import BadDataError, StaleDataError
 from portfolio_rebalance.records import Money, Position, Quantity
 from portfolio_rebalance.workspace import layout, strict_yaml
+from portfolio_rebalance.workspace.bootstrap import Amount
 from portfolio_rebalance.workspace.checks import agree, instant_at
 from portfolio_rebalance.workspace.files import list_names, read_text
-from portfolio_rebalance.workspace.open_models import OpenModel, read_open, unknown_keys
+from portfolio_rebalance.workspace.open_models import Line, OpenModel, read_open, unknown_keys
 
 __all__ = ["FRESH_FOR", "PNL_WINDOWS", "Snapshot", "age_text", "newest_snapshot", "refuse_older"]
 
 PNL_WINDOWS: Final = ("1h", "4h", "1d")
 FRESH_FOR: Final = timedelta(hours=24)
-
-_Line = Annotated[str, Field(pattern=r"^[^\r\n]+$", max_length=120)]
 
 
 class _Pnl(OpenModel):
@@ -41,16 +40,16 @@ class _Pnl(OpenModel):
 
 
 class _Leg(OpenModel):
-    asset: _Line
+    asset: Line
     quantity: Quantity
-    price: Annotated[Money, Field(ge=0)]
+    price: Amount
     market_value: Money
 
 
 class _Snapshot(OpenModel):
     as_of: str
     pnl: _Pnl | None = None
-    market_value: Annotated[Money, Field(ge=0)]
+    market_value: Amount
     positions: tuple[_Leg, ...]
     currency: str | None = None
 

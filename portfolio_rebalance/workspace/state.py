@@ -174,7 +174,7 @@ def refuse_old_state(
         StaleDataError: The first that is older.
     """
     used = {key: snapshot.as_of if snapshot else bootstrap.as_of for key, snapshot in snapshots.items()}
-    newest = newest_state or max(bootstrap.as_of, *used.values())
+    newest = newest_state or max([bootstrap.as_of, *used.values()])
     replayable = newest - min(used.values(), default=newest) <= timedelta(days=max_age_days)
     for key, snapshot in snapshots.items():
         refuse_older(

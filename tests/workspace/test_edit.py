@@ -429,7 +429,7 @@ def without_ours(value: Any) -> Any:
     return [without_ours(item) for item in value] if isinstance(value, list) else value
 
 
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 @given(registries(), st.lists(st.decimals(0, 100, places=4), min_size=3, max_size=3))
 def test_registry_of_any_shape_keeps_all_that_is_not_ours(text: str, targets: list[Decimal]) -> None:
     before = parsed(text)
@@ -458,7 +458,7 @@ def untouched(text: str) -> list[str]:
     ]
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(registries(), st.data())
 def test_fifty_edits_later_only_our_values_differ(text: str, data: Any) -> None:
     keys = list(parsed(text)["strategies"])
@@ -477,7 +477,7 @@ def test_fifty_edits_later_only_our_values_differ(text: str, data: Any) -> None:
     assert parsed(again) == parsed(first)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(registries())
 def test_another_library_finds_the_same_comments(text: str) -> None:
     """ruamel.yaml is the independent reader here: it keeps comments, so it must find them all."""
@@ -516,7 +516,7 @@ def documents(draw: Any) -> str:
     return text.replace("\n", draw(st.sampled_from(["\n", "\r\n"])))
 
 
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 @given(documents(), st.decimals(1, 10**9, places=2), st.decimals(0, 10**6, places=4))
 def test_document_of_any_shape_keeps_all_that_is_not_ours(text: str, capital: Decimal, cash: Decimal) -> None:
     block = find_state_block(text, label="F")
@@ -551,3 +551,20 @@ def test_parser_in_python_places_values_like_the_one_in_c(text: str, monkeypatch
     monkeypatch.delattr(yaml, "CSafeLoader")
     in_python = set_registry_targets(text, {key: change() for key in keys})
     assert "".join(in_python.split()) == "".join(in_c.split())
+
+
+@pytest.mark.parametrize(
+    "value", ["-1", "100.01", "0.1234567890123", "NaN", "Infinity", "33.33333333333333333333333333"]
+)
+def test_target_that_the_reader_would_refuse_is_not_written(value: str) -> None:
+    with pytest.raises(BadDataError, match="does not fit"):
+        set_registry_targets(REGISTRY, {"STR-001": change(value)})
+
+
+@pytest.mark.parametrize("value", ["-1", "0.1234567890123", "123456789012345678.1"])
+def test_amount_that_the_reader_would_refuse_is_not_written(value: str) -> None:
+    new = state()
+    new["deployed"]["STR-001"] = (Decimal(100), Decimal(value))
+    with pytest.raises(BadDataError, match="does not fit") as caught:
+        set_bootstrap_state(BOOTSTRAP, **new)
+    assert caught.value.where == "STR-001.target"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -95,6 +95,7 @@ def readable(value: Any) -> bool:
     return True
 
 
+@settings(deadline=None)
 @given(plain.filter(readable))
 def test_strict_reader_reads_the_same_values_in_the_same_order(value: Any) -> None:
     assert same(read(to_yaml(value)), value)
@@ -110,6 +111,7 @@ def same(back: Any, value: Any) -> bool:
     return type(back) is type(value) and back == value if not isinstance(value, Decimal) else back == value
 
 
+@settings(deadline=None)
 @given(texts.filter(readable))
 def test_text_stays_text_for_every_reader(text: str) -> None:
     contents = [[text], {"key": text}, {"key": [text, 1]}, {text: 1}]
