@@ -49,7 +49,8 @@ def test_pragmas_are_what_durability_needs(root: Path) -> None:
 def test_commits_are_synced_as_a_system_call_trace_shows(root: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace.txt"
     script = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); from test_ledger import entry\n"
+        "import sys; from pathlib import Path\n"
+        "sys.path.insert(0, sys.argv[2]); from test_ledger import entry\n"
         "from portfolio_rebalance.workspace import Ledger\n"
         "with Ledger.open(Path(sys.argv[1])) as ledger:\n    ledger.add_run(entry(1))\n"
     )
@@ -169,7 +170,8 @@ def test_a_ledger_that_leads_outside_or_is_no_file_is_refused(
 
 def test_two_writers_wait_for_each_other(root: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[3]); from test_ledger import entry\n"
+        "import sys; from pathlib import Path\n"
+        "sys.path.insert(0, sys.argv[3]); from test_ledger import entry\n"
         "from portfolio_rebalance.workspace import Ledger\n"
         "for number in range(int(sys.argv[2]), int(sys.argv[2]) + 10):\n"
         "    with Ledger.open(Path(sys.argv[1])) as ledger:\n        ledger.add_run(entry(number))\n"
