@@ -58,7 +58,9 @@ def decide(
         and impact.net_improvement_percent < 3
         and _changes(candidate)
     ):
-        reasons.append(f"net improvement is {impact.net_improvement_percent:.2f} %: marginal")
+        reasons.append(
+            f"net improvement is {impact.net_improvement_percent:.2f} %, below 3 %: marginal benefit"
+        )
     if candidate.compliance.repaired_violations:
         reasons.append("a limit stays broken after repair: manual action needed")
     return Decision(
