@@ -6,7 +6,11 @@ is written; the same run again changes nothing.
 
 from __future__ import annotations
 
-from portfolio_rebalance.records import Plan, RebalanceResult, canonical_bytes, plain
+from collections.abc import Mapping
+from datetime import datetime
+
+from portfolio_rebalance.clock import format_instant
+from portfolio_rebalance.records import Plan, RebalanceResult, canonical_bytes
 from portfolio_rebalance.run.plans import build_plan, plan_id_of, run_id_of
 from portfolio_rebalance.run.session import Session
 from portfolio_rebalance.workspace import Ledger, RunEntry, exclusive, free_name, to_yaml, write_atomic
@@ -59,7 +63,7 @@ def record(session: Session) -> RebalanceResult:
     """
     plan = build_plan(session)
     day = session.clock.as_of.date().isoformat()
-    content = to_yaml(plain(session.assessment))
+    content = to_yaml(_readable(session.assessment.model_dump()))
     with exclusive(session.root):
         name = free_name(
             session.root, f"portfolio-rebalance/assessment-{day}", same=lambda data: data == content
@@ -69,6 +73,15 @@ def record(session: Session) -> RebalanceResult:
             ledger.add_run(_entry(session, result, plan))
         write_atomic(session.root, name, content)
     return result
+
+
+def _readable(node: object) -> object:
+    """What people read: amounts stay numbers, instants become text."""
+    if isinstance(node, Mapping):
+        return {key: _readable(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_readable(value) for value in node]
+    return format_instant(node) if isinstance(node, datetime) else node
 
 
 def _entry(session: Session, result: RebalanceResult, plan: Plan | None) -> RunEntry:

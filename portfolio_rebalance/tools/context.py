@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import Final
 
 from portfolio_rebalance.allocation import mode_names
 from portfolio_rebalance.analytics import ReturnsTable
@@ -16,6 +17,9 @@ from portfolio_rebalance.tools.frames import DatedSeries, ReturnsLike, dated_ser
 from portfolio_rebalance.workspace import LoadedState, load_state, state_instant, workspace_at
 
 __all__ = ["ToolContext", "open_context"]
+
+_NO_TODAY: Final = datetime.max.replace(tzinfo=UTC)
+"""A tool looks at an instant, whatever the machine's day is: later rows are left out, not refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ def open_context(
     if workspace is not None:
         root = workspace_at(Path(workspace))
         instant = as_of or state_instant(root)
-        state = load_state(root, clock=Clock.at(instant, now=instant), mode_names=mode_names())
+        state = load_state(root, clock=Clock.at(instant, now=_NO_TODAY), mode_names=mode_names())
         return ToolContext(as_of=instant, config=state.config, series=state.returns, state=state)
     assert returns is not None
     series = dated_series(

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from portfolio_rebalance.config import CONFIG_ROOT, Config
 from portfolio_rebalance.errors import BadDataError, ConfigError, UnsafePathError
-from portfolio_rebalance.workspace import layout, strict_yaml
+from portfolio_rebalance.workspace import layout, schema, strict_yaml
 from portfolio_rebalance.workspace.files import exists, read_text
 from portfolio_rebalance.workspace.strict_yaml import Document, Value
 
@@ -60,7 +60,7 @@ def load_config(root: Path, *, mode_names: Sequence[str]) -> LoadedConfig:
             raise
         except BadDataError as error:
             raise ConfigError(error.what, where=error.where, fix=error.fix) from error
-        config = strict_yaml.validate(document, Config, at=(CONFIG_ROOT,), error=ConfigError)
+        config = schema.validate(document, Config, at=(CONFIG_ROOT,), error=ConfigError)
         sha256 = file.sha256
     _refuse_unknown_modes(config, document, mode_names)
     return LoadedConfig(config=config, sha256=sha256, warnings=config.warnings(), label=label)

@@ -15,7 +15,8 @@ from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field
 
 from portfolio_rebalance.errors import BadDataError
-from portfolio_rebalance.workspace.strict_yaml import Document, Value, validate
+from portfolio_rebalance.workspace.schema import validate
+from portfolio_rebalance.workspace.strict_yaml import Document, Value
 
 __all__ = ["Line", "OpenModel", "read_open", "unknown_keys"]
 
@@ -37,7 +38,7 @@ class OpenModel(BaseModel):
 
 
 def read_open(document: Document, model: type[M], *, at: Path = ()) -> M:
-    """:func:`.strict_yaml.validate`, after a look at the keys that the model does not know.
+    """:func:`.schema.validate`, after a look at the keys that the model does not know.
 
     Raises:
         BadDataError: A key is a probable slip, with its line and the known key; or a value does not fit.

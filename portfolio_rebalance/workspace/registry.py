@@ -247,9 +247,9 @@ def _refuse_future_deployment(
             where=document.where(at),
             fix="Write the day of deployment, such as 2019-10-01.",
         )
-    if day > clock.as_of.date():
+    if day > clock.today:  # a replayed run may be older than a deployment; today never is
         raise FutureDataError(
-            f"Deployed on {day}, later than this run's day, {clock.as_of.date()}.",
+            f"Deployed on {day}, later than today, {clock.today}.",
             where=document.where(at),
             fix="Correct the date, or set another status until then.",
         )

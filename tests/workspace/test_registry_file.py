@@ -107,7 +107,7 @@ def test_day_of_deployment_is_a_date_or_an_instant(tmp_path: Path, day: str) -> 
 @pytest.mark.parametrize("day", ["2025-02-06", "2025-02-05T02:00:01Z", "2031-01-01"])
 def test_future_deployment_is_refused(tmp_path: Path, day: str) -> None:
     root = with_text(tmp_path, GOOD.replace("2024-01-01", day, 1))
-    with refused(root, FutureDataError, where=line_of(GOOD, "deployed_on"), saying="later than this run"):
+    with refused(root, FutureDataError, where=line_of(GOOD, "deployed_on"), saying="later than"):
         read(root)
 
 

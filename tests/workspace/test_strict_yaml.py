@@ -31,7 +31,8 @@ from pydantic import (
 from ruamel.yaml import YAML
 
 from portfolio_rebalance.errors import BadDataError, ConfigError, MissingDataError, StrictYamlError
-from portfolio_rebalance.workspace.strict_yaml import Document, Value, parse, validate
+from portfolio_rebalance.workspace.schema import validate
+from portfolio_rebalance.workspace.strict_yaml import Document, Value, parse
 
 LOADERS = [pytest.param(yaml.CSafeLoader, id="C"), pytest.param(yaml.SafeLoader, id="Python")]
 BOTH_LOADERS = pytest.mark.parametrize("loader", LOADERS)
