@@ -83,13 +83,13 @@ def repair(
     minimum: int = 100,
     amended: bool = True,
 ) -> dict[str, Fraction]:
-    """Lower the unpinned weights until the limits hold, in the order of section 7.
+    """Lower the unpinned weights until the limits hold, in the order of the rule of repair.
 
     `start` is what the weights were before the mode; without it, the proposal as given, before steps 1 and 2.
     Where pins make compliance impossible the unpinned weights are as low as the rule takes them, and the
     result still breaches.
 
-    `amended` is the rule that holds. Without its two small changes to the plain reading of section 7, one
+    `amended` is the rule that holds. Without its two small changes to its plain reading, one
     basis point of input can move an output by much more than the 1 % of an exit (`test_oracle.py` has the
     examples, with `amended=False`): (a) in step 3 a start below the minimum counts as the minimum; (b) in
     step 4, among equal current weights, the one that was smaller before step 3 exits first (then by start,

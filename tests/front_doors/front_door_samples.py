@@ -1,4 +1,4 @@
-"""One rebalance as records: the source document's example, with the figures of spec §15."""
+"""One rebalance as records, with the figures of the worked example."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: one JSON object whatever happens, the exit codes of spec §14, never a traceback."""
+"""The command line: one JSON object whatever happens, the exit codes, never a traceback."""
 
 from __future__ import annotations
 

@@ -264,3 +264,39 @@ def test_a_mode_left_out_of_available_is_refused(tmp_path: Path) -> None:
 def test_disabled_still_plans(tmp_path: Path) -> None:
     root = make_workspace(tmp_path, THREE, config="portfolio_rebalance:\n  enabled: false\n")
     assert run(root).status == "planned"
+
+
+@pytest.mark.parametrize("factor", ["7", "0.001", "1000000", "0.37"])
+@pytest.mark.parametrize(
+    "mode", ["correlation-aware", "risk-adjusted", "performance-weighted", "minimal-turnover"]
+)
+def test_the_scale_of_capital_does_not_matter(tmp_path: Path, factor: str, mode: str) -> None:
+    from dataclasses import replace
+
+    def scaled(by: Decimal) -> dict[str, object]:
+        folder = tmp_path / f"by-{by}"
+        folder.mkdir()
+        strategies = {
+            key: replace(one, capital=Decimal(str(one.capital)) * by, target=Decimal(str(one.target)) * by)
+            for key, one in THREE.items()
+        }
+        result = run(make_workspace(folder, strategies, total_capital=60_000 * by), "--mode", mode)
+        assert result.chosen is not None, result.error
+        assert result.chosen.impact.resampling is not None
+        return {
+            "proposal": dict(result.chosen.proposal.proposed_bp),
+            "probability": result.chosen.impact.resampling.probability_better,
+            "decision": result.decision,
+        }
+
+    assert scaled(Decimal(factor)) == scaled(Decimal(1))
+
+
+def test_the_order_of_strategies_in_the_files_does_not_matter(tmp_path: Path) -> None:
+    def chosen(order: list[str]) -> object:
+        folder = tmp_path / "-".join(order)
+        folder.mkdir()
+        result = run(make_workspace(folder, {key: THREE[key] for key in order}))
+        return (result.candidates, result.decision)
+
+    assert chosen(["STR-007", "STR-001", "STR-003"]) == chosen(["STR-001", "STR-003", "STR-007"])
