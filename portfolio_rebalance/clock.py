@@ -35,9 +35,17 @@ class Clock:
 
     @classmethod
     def at(cls, as_of: datetime, *, now: datetime) -> Clock:
-        """A clock fixed at ``as_of`` on a machine whose own time is ``now``."""
+        """A clock fixed at ``as_of`` on a machine whose own time is ``now``.
+
+        Raises:
+            UsageError: ``as_of`` is not in UTC, or has not come yet: nothing would be in the future then.
+        """
         _require_utc(as_of, "as_of")
-        return cls(as_of=as_of, today=max(now.astimezone(UTC).date(), as_of.date()), fixed=True)
+        if as_of > now:
+            raise UsageError(
+                f"{format_instant(as_of)} has not come yet.", where="--as-of", fix="Leave it out to plan now."
+            )
+        return cls(as_of=as_of, today=now.astimezone(UTC).date(), fixed=True)
 
     @classmethod
     def live(cls, now: datetime) -> Clock:

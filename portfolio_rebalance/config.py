@@ -7,6 +7,7 @@ Fractions are ``Decimal``, exactly as written. Descriptions here are the source 
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
@@ -34,7 +35,7 @@ def _only(default: object, capability: str) -> AfterValidator:
 
     def check(value: Any) -> Any:
         if value != default:
-            shown = str(default).lower() if isinstance(default, bool) else default
+            shown = json.dumps(default, default=str).strip('"')
             raise ValueError(
                 f"only the default ({shown}) is accepted: {capability} is not part of this version"
             )
@@ -115,8 +116,16 @@ class CircuitBreakers(Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.min_allocation_percent > self.max_individual_allocation_percent:
-            raise ValueError("min_allocation_percent exceeds max_individual_allocation_percent")
+        for name in (
+            "max_total_deployed_percent",
+            "max_correlated_exposure_percent",
+            "max_individual_allocation_percent",
+        ):
+            if self.min_allocation_percent > getattr(self, name):
+                raise ValueError(
+                    f"{name} ({getattr(self, name):f}) is below min_allocation_percent "
+                    f"({self.min_allocation_percent:f}): limits are percentages, 60 means 60 %"
+                )
         return self
 
 

@@ -7,10 +7,11 @@ would type after the slash is understood: the flags of the command line, or plai
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,12 +29,16 @@ __all__ = ["parse_request", "run_skill"]
 RequestLike = str | Sequence[str] | Mapping[str, Any] | RebalanceRequest
 
 _COMMAND = "/trading-portfolio-rebalance"
+_STRATEGY_ID = re.compile(r"STR-[A-Z0-9][A-Z0-9_-]{0,31}")
+_AMOUNT = re.compile(r"[0-9]{1,14}(\.[0-9]{1,12})?")
 _KEYWORDS = (
     ("reduce correlation", "correlation_aware"),
     ("fix drift", "proportional"),
     ("rebalance", None),
     ("adjust positions", None),
 )
+_NOT_FOR_WORDS = re.compile(r"\b(not|don't|dont|never|no|stop|cancel|undo)\b|\bstr-|[0-9]", re.IGNORECASE)
+"""Words that would turn or narrow the request: understood nowhere here, so not ignored either."""
 
 
 def run_skill(
@@ -71,24 +76,33 @@ def parse_request(args: RequestLike) -> RebalanceRequest:
         UsageError: Unknown flag, mode or word; contradictory flags; a value that is none.
     """
     if isinstance(args, RebalanceRequest):
-        return args
+        return _request(dict(args))
     if isinstance(args, Mapping):
         return _request(dict(args))
-    if isinstance(args, str):
-        try:
-            words = shlex.split(args)
-        except ValueError as cause:
-            raise UsageError(
-                f"Cannot read {args!r}: {cause}.", where="arguments", fix="Close the quote."
-            ) from None
-    else:
-        words = list(args)
-    parsed = vars(_parser().parse_args([word for word in words if word != _COMMAND]))
+    words = _words(args)
+    parsed = vars(_parser().parse_intermixed_args([word for word in words if word != _COMMAND]))
     text = " ".join(parsed.pop("text")).lower()
     if text:
         said = _mode_of_text(text)
         parsed["mode"] = parsed["mode"] or said
     return _request({key: value for key, value in parsed.items() if value is not None})
+
+
+def _words(args: object) -> list[str]:
+    if isinstance(args, str):
+        try:
+            return shlex.split(args)
+        except ValueError as cause:
+            raise UsageError(
+                f"Cannot read {args!r}: {cause}.", where="arguments", fix="Close the quote."
+            ) from None
+    if isinstance(args, list | tuple) and all(isinstance(word, str) for word in args):
+        return list(args)
+    raise UsageError(
+        f"{type(args).__name__} is not a request.",
+        where="arguments",
+        fix="Pass text, a list of words or a mapping.",
+    )
 
 
 def _run(request: RebalanceRequest, *, now: datetime, progress: Callable[[str], None]) -> RebalanceResult:
@@ -106,18 +120,18 @@ def _run(request: RebalanceRequest, *, now: datetime, progress: Callable[[str], 
 
 
 def _request(given: dict[str, Any]) -> RebalanceRequest:
+    """The one place where a request is checked and brought into its one form."""
     if given.get("dry_run") and given.get("execute"):
         raise UsageError("--dry-run and --execute exclude each other.", where="arguments", fix="Choose one.")
-    given.pop("dry_run", None)
+    if not isinstance(given.pop("dry_run", True), bool):
+        raise UsageError("dry_run is true or false.", where="dry_run", fix="Leave it out: a run is dry.")
     if given.get("mode") is not None:
         given["mode"] = find_mode(str(given["mode"])).name
     if isinstance(given.get("as_of"), str):
         given["as_of"] = parse_instant(given["as_of"], where="--as-of")
-    if isinstance(given.get("confirm_capital"), str | int):
-        given["confirm_capital"] = _money(str(given["confirm_capital"]))
-    if isinstance(given.get("hold"), str):
-        given["hold"] = (given["hold"],)
-    given["hold"] = tuple(sorted(set(given.get("hold") or ())))
+    if given.get("confirm_capital") is not None:
+        given["confirm_capital"] = _money(given["confirm_capital"])
+    given["hold"] = _held(given.get("hold") or ())
     if isinstance(given.get("workspace"), Path):
         given["workspace"] = str(given["workspace"])
     try:
@@ -133,27 +147,42 @@ def _request(given: dict[str, Any]) -> RebalanceRequest:
         ) from None
 
 
-def _money(text: str) -> Decimal:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or amount <= 0:
+def _held(hold: object) -> tuple[str, ...]:
+    fix = "Write an id such as STR-001, in capitals."
+    ids = [hold] if isinstance(hold, str) else hold
+    if not isinstance(ids, list | tuple | set | frozenset):
+        raise UsageError(f"{hold!r} names no strategy.", where="--hold", fix=fix)
+    for name in ids:
+        if not isinstance(name, str) or not _STRATEGY_ID.fullmatch(name):
+            raise UsageError(f"{name!r} is no strategy id.", where="--hold", fix=fix)
+    return tuple(sorted(set(ids)))
+
+
+def _money(amount: object) -> Decimal:
+    """A total as a person copies it from the message that asked for it."""
+    text = format(amount, "f") if isinstance(amount, Decimal) and abs(amount.adjusted()) < 30 else str(amount)
+    if isinstance(amount, bool) or not _AMOUNT.fullmatch(text) or not Decimal(text) > 0:
         raise UsageError(
-            f"{text!r} is not an amount.", where="--confirm-capital", fix="Write the total as shown."
+            f"{text[:40]!r} is not an amount.", where="--confirm-capital", fix="Write the total as shown."
         )
-    return amount
+    return Decimal(text)
 
 
 def _mode_of_text(text: str) -> str | None:
-    for phrase, mode in _KEYWORDS:
-        if phrase in text:
-            return mode
-    raise UsageError(
-        f"{text!r} is not understood.",
-        where="arguments",
-        fix="Say one of: " + ", ".join(phrase for phrase, _ in _KEYWORDS) + "; or use --mode.",
-    )
+    """The mode that plain words ask for; None for the default."""
+    unheard = _NOT_FOR_WORDS.search(text)
+    spoken = text.replace("-", " ").replace("_", " ")
+    named = [name for name in mode_names() if name.replace("_", " ") in spoken]
+    asked = [mode for phrase, mode in _KEYWORDS if phrase in text]
+    if unheard or len(named) > 1 or not (named or asked):
+        raise UsageError(
+            f"{text!r} is not understood.",
+            where="arguments",
+            fix="Say one of: "
+            + ", ".join(phrase for phrase, _ in _KEYWORDS)
+            + "; name a mode with --mode and what must not change with --hold.",
+        )
+    return named[0] if named else asked[0]
 
 
 class _Parser(argparse.ArgumentParser):

@@ -7,8 +7,9 @@ reads a file to the last that judges a limit. Floats appear only where people or
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
+from numbers import Integral, Real
 from typing import Final, TypeAlias
 
 from portfolio_rebalance.errors import UsageError
@@ -29,6 +30,9 @@ BP_PER_UNIT: Final = 10_000
 Bp: TypeAlias = Fraction
 """An allocation or limit in basis points of total capital, exact."""
 
+_MOST_PERCENT: Final = 1_000_000
+_MOST_EXPONENT: Final = 400
+
 PercentLike: TypeAlias = int | float | Decimal | Fraction
 """What a caller may write for a percentage: 10.3 means 10.3 %."""
 
@@ -37,27 +41,36 @@ def bp_from_percent(percent: PercentLike, *, where: str) -> Bp:
     """Exact basis points of a percentage as a person wrote it.
 
     A float is read by its shortest decimal form, so 10.3 is exactly 1030 bp and not the binary
-    neighbour of it. A bool, NaN or infinity is refused.
+    neighbour of it. Numbers of other libraries are read the same way; a bool is none.
 
     Args:
-        percent: The percentage of total capital (34 means 34 %).
+        percent: The percentage of total capital (34 means 34 %), from 0 to a million.
         where: Name of the argument or key, for the error.
 
     Raises:
-        UsageError: Not a finite number.
+        UsageError: Not a finite number in that range.
     """
-    if isinstance(percent, bool) or not isinstance(percent, int | float | Decimal | Fraction):
+    exact = _exact(percent)
+    if exact is None or not (0 <= exact <= _MOST_PERCENT):
+        shown = repr(percent) if len(repr(percent)) < 60 else "A number far too long"
         raise UsageError(
-            f"{percent!r} is not a number.", where=where, fix="Write a percentage such as 34 or 10.3."
+            f"{shown} is not a percentage of 0 or more.",
+            where=where,
+            fix="Write a number such as 34 or 10.3.",
         )
-    try:
-        if isinstance(percent, float):
-            return Fraction(Decimal(repr(float(percent)))) * BP_PER_PERCENT
-        return Fraction(percent) * BP_PER_PERCENT
-    except (ValueError, OverflowError, InvalidOperation):
-        raise UsageError(
-            f"{percent!r} is not a finite number.", where=where, fix="Write a percentage such as 34 or 10.3."
-        ) from None
+    return exact * BP_PER_PERCENT
+
+
+def _exact(number: object) -> Fraction | None:
+    """A number as written; None for what is no finite number, or so large that writing it out takes long."""
+    if isinstance(number, bool) or not isinstance(number, Real | Decimal):
+        return None
+    if isinstance(number, Integral | Fraction):
+        return Fraction(int(number)) if isinstance(number, Integral) else number
+    decimal = number if isinstance(number, Decimal) else Decimal(str(number))
+    if not decimal.is_finite() or abs(decimal.adjusted()) > _MOST_EXPONENT:
+        return None
+    return Fraction(decimal)
 
 
 def bp_map_from_percent(percents: Mapping[str, PercentLike], *, where: str) -> dict[str, Bp]:

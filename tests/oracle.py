@@ -297,7 +297,9 @@ def performance_weighted(
         rooms = [maximum - weights[name]]
         for members in clusters:
             if name in members and len(set(members)) >= 2:
-                rooms.append(cluster - sum((weights.get(n, ZERO) for n in set(members)), ZERO))
+                # What losers inside give may come back to them: it is no room for a winner.
+                inside = sum((weights.get(n, ZERO) + gifts.get(n, ZERO) for n in set(members)), ZERO)
+                rooms.append(cluster - inside)
         return max(ZERO, min(rooms))
 
     carry = ZERO

@@ -60,7 +60,7 @@ class Limits:
                 raise ConfigError(
                     f"{name} is {value}; a limit lies in (0, {BP_PER_UNIT}].",
                     where=name,
-                    fix="Set it above 0.",
+                    fix="Set it above 0 and up to 100 %.",
                 )
         if not (self.individual_min_bp <= self.individual_max_bp):
             raise ConfigError(

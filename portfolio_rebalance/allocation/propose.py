@@ -19,7 +19,7 @@ class Proposed:
 
     Attributes:
         allocations_bp: Every strategy; whole basis points, or exactly what is held now where nothing changes.
-        reasons: Why, for every strategy that changes.
+        reasons: Why, for every strategy that changes or that the mode decided to leave.
     """
 
     allocations_bp: Mapping[str, Bp]
@@ -68,9 +68,6 @@ def propose(mode: Mode, situation: Situation, *, current_bp: Mapping[str, Bp]) -
     changed = {key: value for key, value in exact.items() if value != current_bp[key]}
     whole = apportion(changed, budget_bp=sum(changed.values(), Fraction(0)), ceilings_bp={})
     allocations = {key: whole.get(key, value) for key, value in exact.items()}
-    reasons = {
-        key: draft.reasons.get(key, "drifted too far: starts from its target")
-        for key in changed
-        if allocations[key] != current_bp[key]
-    }
-    return Proposed(allocations_bp=allocations, reasons=reasons)
+    moved = [key for key in changed if allocations[key] != current_bp[key]]
+    drifted = dict.fromkeys(moved, "drifted too far: starts from its target")
+    return Proposed(allocations_bp=allocations, reasons=drifted | dict(draft.reasons))

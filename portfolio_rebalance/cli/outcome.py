@@ -48,13 +48,13 @@ class Outcome:
         return to_json(document, by_alias=True, ensure_ascii=True).decode() + "\n"
 
 
-def of_result(result: RebalanceResult, *, exit_code: int) -> Outcome:
+def of_result(result: RebalanceResult, *, exit_code: int, workspace: str | None) -> Outcome:
     """A run's result; a refused one is read on standard error."""
     from portfolio_rebalance.reporting import result_blocks
 
     return Outcome(
         document=result,
-        blocks=lambda: result_blocks(result),
+        blocks=lambda: result_blocks(result, workspace=workspace),
         exit_code=exit_code,
         refused=result.status == "refused",
     )
@@ -76,7 +76,7 @@ def of_error(error: BaseException) -> Outcome:
         return error_blocks(what=what, where=where, fix=fix)
 
     return Outcome(
-        document={"error": {"code": code, "what": what, "where": where, "fix": fix}},
+        document={"status": "refused", "error": {"code": code, "what": what, "where": where, "fix": fix}},
         blocks=blocks,
         exit_code=exit_code,
         refused=True,

@@ -51,4 +51,5 @@ def plan(words: Sequence[str], *, progress: Progress) -> Outcome:
     with progress() as show_stage:
         result = run_skill(request, progress=show_stage)
     awaits = "--detailed-exitcode" in words and result.status == "planned"
-    return of_result(result, exit_code=_AWAITS_APPROVAL if awaits else result.exit_code)
+    code = _AWAITS_APPROVAL if awaits else result.exit_code
+    return of_result(result, exit_code=code, workspace=request.workspace)

@@ -210,7 +210,8 @@ def show(
     """Show a stored plan and all it rests on."""
     from portfolio_rebalance.run import queries
 
-    return of_result(queries.show(_workspace(ctx, workspace), plan), exit_code=0)
+    named = _named_workspace(ctx, workspace)
+    return of_result(queries.show(_workspace(ctx, workspace), plan), exit_code=0, workspace=named)
 
 
 @app.command("history")

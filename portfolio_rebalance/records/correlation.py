@@ -75,12 +75,14 @@ class Cluster(Record):
     """A connected component of the HIGH graph; single strategies are clusters of one.
 
     Attributes:
+        evaluated: False where correlation could not be computed at all: then this grouping means nothing.
         correlation_avg: Mean over all defined pairs inside; None for a single strategy.
         combined_bp: Total allocation; None when allocations were not given.
         limit_bp: The cluster limit; it binds clusters of two or more.
     """
 
     strategies: tuple[str, ...]
+    evaluated: bool = True
     correlation_avg: float | None
     combined_bp: ExactBp | None
     limit_bp: int
@@ -148,7 +150,9 @@ class CorrelationReport(Record):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def correlated_exposure(self) -> float | None:
-        """Largest total of a cluster of two or more, in percent; None without allocations."""
+        """Largest total of a cluster of two or more, in percent; None without allocations or correlation."""
+        if self.status == "not_evaluated":
+            return None
         totals = [cluster.total_alloc for cluster in self.correlated_clusters if len(cluster.strategies) > 1]
         if any(total is None for total in totals):
             return None

@@ -119,7 +119,9 @@ class Plan(Record):
     inputs: FrozenMap[str]
     clusters: tuple[tuple[str, ...], ...]
     high_pairs: tuple[tuple[str, str], ...]
+    previous_high_pairs: tuple[tuple[str, str], ...] = ()
     correlated_exposure: LimitStatus
+    not_evaluated_reason: str = ""
     strategies: tuple[PlannedStrategy, ...]
     decision: Decision
     stale: tuple[str, ...]

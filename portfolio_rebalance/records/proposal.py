@@ -42,7 +42,7 @@ class Proposal(Record):
         current_bp: Held now.
         start_bp: What the mode started from.
         proposed_bp: What it proposes; equal to ``current_bp`` where nothing changes.
-        reasons: Why, for each strategy that changes.
+        reasons: Why, for each strategy that changes or that the mode decided to leave.
         clusters: Correlated clusters of two or more; None when correlation is unknown.
         fixed: Pinned or held.
     """

@@ -115,7 +115,7 @@ def _improvement_rows(
     costs = impact.trading_costs
     yield "improvement, gross %", signed(impact.gross_improvement_percent)
     yield "cost rate of a unit traded %", number(costs.total_cost_percent)
-    yield "improvement, net %", signed(impact.net_improvement_percent)
+    yield "improvement, net % (gross less that rate)", signed(impact.net_improvement_percent)
     yield "this plan's cost, % of the portfolio", number(costs.plan_cost_percent)
     yield f"this plan's cost, {currency}", money(costs.plan_cost, total=total_capital)
     for name, rate in (("slippage", costs.slippage_bps), ("commission", costs.commissions_bps)):

@@ -7,6 +7,7 @@ verdict shown was made by the stage whose record carries it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from shlex import quote
 from typing import Final
 
 from portfolio_rebalance.clock import format_instant
@@ -36,9 +37,14 @@ _COMMAND: Final = "trading-portfolio-rebalance"
 _ID_LENGTH: Final = 12
 
 
-def result_blocks(result: RebalanceResult) -> tuple[Block, ...]:
-    """Everything about one run: verdict, state, change, limits, impact, modes, warnings, what next."""
-    return tuple(_result(result))
+def result_blocks(result: RebalanceResult, *, workspace: str | None = None) -> tuple[Block, ...]:
+    """Everything about one run: verdict, state, change, limits, impact, modes, warnings, what next.
+
+    Args:
+        result: The run.
+        workspace: As the reader named it, for the commands that are suggested; None where it was found.
+    """
+    return (*_result(result), *_what_next(result, workspace=workspace))
 
 
 def assessment_blocks(assessment: Assessment) -> tuple[Block, ...]:
@@ -122,7 +128,6 @@ def _result(result: RebalanceResult) -> Iterator[Block]:
         (*result.alerts, *(state.alerts if state else ())),
         (*result.warnings, *(state.warnings if state else ())),
     )
-    yield from _what_next(result)
 
 
 def _verdict(decision: Decision, *, shown_below: Sequence[str]) -> Iterator[Paragraph]:
@@ -170,7 +175,7 @@ def _remarks(alerts: Sequence[str], warnings: Sequence[str]) -> Iterator[Paragra
     yield from (Paragraph(f"warning: {text}", "warn") for text in dict.fromkeys(warnings))
 
 
-def _what_next(result: RebalanceResult) -> Iterator[Paragraph]:
+def _what_next(result: RebalanceResult, *, workspace: str | None) -> Iterator[Paragraph]:
     if result.status == "refused":
         return
     if result.status == "blocked":
@@ -178,9 +183,14 @@ def _what_next(result: RebalanceResult) -> Iterator[Paragraph]:
     elif result.status == "hold":
         yield Paragraph("What next: nothing; the rule keeps the current allocation.", "good")
     elif result.plan_id is not None:
-        until = f" It expires at {format_instant(result.plan.expires_at)}." if result.plan else ""
-        yield Paragraph(f"What next: plan {short_id(result.plan_id)} waits for a person's decision.{until}")
-        yield Paragraph(f"See it again: {_COMMAND} show {short_id(result.plan_id)}")
-    yield Paragraph("This version plans only: no order was sent and no money moved.")
+        until = f"; it expires at {format_instant(result.plan.expires_at)}" if result.plan else ""
+        yield Paragraph(
+            f"What next: plan {short_id(result.plan_id)} is stored for a person to decide on{until}."
+        )
+        there = f" --workspace {quote(workspace)}" if workspace is not None else ""
+        yield Paragraph(f"See it again: {_COMMAND} show {short_id(result.plan_id)}{there}")
+    yield Paragraph(
+        "This version plans only: it cannot approve or execute; no order was sent, no money moved."
+    )
     if result.written:
         yield Paragraph(f"Written: {', '.join(result.written)}")

@@ -26,15 +26,24 @@ _MEDIUM_DRIFT: Final = Fraction(2, 100)
 _ALERT_DRIFT: Final = Fraction(15, 100)
 
 
-def assess(portfolio: Portfolio, *, as_of: datetime, config: Config) -> Assessment:
-    """Drift of every strategy and of the portfolio, with priorities and alerts."""
+def assess(
+    portfolio: Portfolio, *, as_of: datetime, config: Config, fixed: frozenset[str] | None = None
+) -> Assessment:
+    """Drift of every strategy and of the portfolio, with priorities and alerts.
+
+    Args:
+        portfolio: The state.
+        as_of: The run's instant.
+        config: Thresholds.
+        fixed: Ids that may not change; the registry's pins where None.
+    """
     current, target = portfolio.current_bp, portfolio.target_bp
     thresholds = config.drift_thresholds
     high = Fraction(thresholds.individual_drift_percent) / 100
     start = choose_start(
         current_bp=current,
         target_bp=target,
-        fixed=portfolio.pinned,
+        fixed=portfolio.pinned if fixed is None else fixed,
         drift_threshold=high,
         minimum_bp=limits_from(config).individual_min_bp,
     )

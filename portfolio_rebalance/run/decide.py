@@ -15,12 +15,15 @@ from portfolio_rebalance.allocation import Limits, check_limits
 from portfolio_rebalance.allocation.limits import LimitCheck
 from portfolio_rebalance.analytics import strategy_drift
 from portfolio_rebalance.config import Config
-from portfolio_rebalance.records import Assessment, Candidate, Decision, Portfolio
+from portfolio_rebalance.records import Assessment, BlockedDiagnosis, Candidate, Decision, Portfolio
 from portfolio_rebalance.run.assess import rounded_percent
 from portfolio_rebalance.tools.settings import limits_from
 from portfolio_rebalance.units import percent_from_bp
 
 __all__ = ["decide"]
+
+_MARGINAL_PERCENT = 3
+"""A net improvement below this is worth a warning."""
 
 _Recommendation = Literal["REBALANCE", "OPTIONAL", "HOLD", "BLOCKED"]
 _Basis = Literal["compliance", "drift", "improvement", "none"]
@@ -53,14 +56,9 @@ def decide(
     ruling = _rule(candidate, assessment=assessment, portfolio=portfolio, fixed=fixed, config=config)
     impact = candidate.impact
     reasons = [ruling.because, *assessment.alerts]
-    if (
-        impact.net_improvement_percent is not None
-        and impact.net_improvement_percent < 3
-        and _changes(candidate)
-    ):
-        reasons.append(
-            f"net improvement is {impact.net_improvement_percent:.2f} %, below 3 %: marginal benefit"
-        )
+    net = impact.net_improvement_percent
+    if net is not None and net < _MARGINAL_PERCENT and _changes(candidate):
+        reasons.append(_marginal(net))
     if candidate.compliance.repaired_violations:
         reasons.append("a limit stays broken after repair: manual action needed")
     return Decision(
@@ -88,17 +86,11 @@ def _rule(
     limits = limits_from(config)
     broken = _broken_now(candidate, limits=limits)
     if broken:
-        words = "; ".join(_describe(check) for check in broken)
         if candidate.compliance.blocked is not None:
-            relaxation = candidate.compliance.blocked.relaxation
-            return _Ruling(
-                "BLOCKED",
-                "compliance",
-                f"Cannot rebalance while respecting all limits ({words}); smallest relaxation: {relaxation}",
-            )
-        return _Ruling("REBALANCE", "compliance", words)
+            return _Ruling("BLOCKED", "compliance", _why_blocked(candidate.compliance.blocked))
+        return _Ruling("REBALANCE", "compliance", "; ".join(_describe(check) for check in broken))
     if candidate.compliance.blocked is not None:
-        return _Ruling("BLOCKED", "compliance", "Cannot rebalance while respecting all limits")
+        return _Ruling("BLOCKED", "compliance", _why_blocked(candidate.compliance.blocked))
     if not _changes(candidate):
         return _Ruling("HOLD", "none", "no change is needed")
     drift = _drift_ruling(candidate, assessment=assessment, portfolio=portfolio, fixed=fixed, config=config)
@@ -106,7 +98,7 @@ def _rule(
         return drift
     impact = candidate.impact
     if impact.gross_improvement_percent is None:
-        return _Ruling("HOLD", "improvement", f"impact is not computed ({impact.reason})")
+        return _Ruling("HOLD", "improvement", f"the improvement is undefined ({impact.reason})")
     return _Ruling(
         impact.recommendation,
         "improvement",
@@ -125,12 +117,13 @@ def _drift_ruling(
 ) -> _Ruling | None:
     """Drift is a basis only where the proposal lowers the portfolio's; what is fixed cannot be its cause."""
     before, after = candidate.drift_before, candidate.drift_after
-    lowers = after is not None and before is not None and after < before
+    proposal = candidate.proposal
     winding_down = any(
-        candidate.proposal.current_bp[key] > 0 and target == 0 and key not in fixed
+        target == 0 and proposal.proposed_bp[key] < proposal.current_bp[key]
         for key, target in portfolio.target_bp.items()
     )
-    if not lowers and not winding_down:
+    # With every target at 0 there is no drift to lower: whatever is sold brings the portfolio nearer.
+    if not (winding_down if before is None or after is None else after < before):
         return None
     drifts = {
         key: abs(drift)
@@ -152,6 +145,23 @@ def _drift_ruling(
         return None
     improving = candidate.impact.recommendation == "REBALANCE"
     return _Ruling("REBALANCE" if improving else "OPTIONAL", "drift", because)
+
+
+def _why_blocked(blocked: BlockedDiagnosis) -> str:
+    binding = "; ".join(
+        f"{violation.limit} of {'+'.join(violation.strategies)} at {violation.proposed:.2f} % "
+        f"against {violation.limit_val:.2f} %"
+        for violation in blocked.binding
+    )
+    return (
+        f"Cannot rebalance while respecting all limits: {binding}; smallest relaxation: {blocked.relaxation}"
+    )
+
+
+def _marginal(net_percent: float) -> str:
+    if net_percent < 0:
+        return f"net improvement is {net_percent:.2f} %: the window's figures get worse"
+    return f"net improvement is {net_percent:.2f} %, below {_MARGINAL_PERCENT} %: marginal benefit"
 
 
 def _changes(candidate: Candidate) -> bool:

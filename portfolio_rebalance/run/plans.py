@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from portfolio_rebalance.records import Plan, PlannedStrategy, Quantity, StrategyState, digest
+from portfolio_rebalance.records import Plan, PlannedStrategy, StrategyState, digest
 from portfolio_rebalance.run.session import Session
 
 __all__ = ["build_plan", "plan_id_of", "run_id_of"]
@@ -40,7 +40,9 @@ def build_plan(session: Session) -> Plan | None:
         inputs=portfolio.inputs,
         clusters=session.correlation.clusters,
         high_pairs=tuple(pair.strategies for pair in session.correlation.high_correlation_pairs),
+        previous_high_pairs=session.previous_high_pairs,
         correlated_exposure=candidate.compliance.repaired_correlated_exposure,
+        not_evaluated_reason=candidate.compliance.not_evaluated_reason,
         strategies=tuple(_planned(session, state) for state in portfolio.strategies),
         decision=session.decision,
         stale=portfolio.stale,
@@ -56,14 +58,14 @@ def plan_id_of(plan: Plan) -> str:
 
 
 def run_id_of(session: Session) -> str:
-    """The same inputs, request and instant are the same run."""
-    request = session.request.model_copy(update={"workspace": None})
+    """The same inputs, mode, holds and instant are the same run, however they were asked for."""
     content = {
         "as_of": session.clock.as_of,
         "config": session.state.config_sha256,
+        "hold": sorted(set(session.request.hold)),
         "inputs": session.state.portfolio.inputs,
+        "mode": session.requested_mode,
         "previous_high_pairs": session.previous_high_pairs,
-        "request": request,
     }
     return f"run-{digest(content)[:16]}"
 
@@ -71,9 +73,6 @@ def run_id_of(session: Session) -> str:
 def _planned(session: Session, state: StrategyState) -> PlannedStrategy:
     proposal = session.candidates[0].proposal
     current, proposed = proposal.current_bp[state.strategy], proposal.proposed_bp[state.strategy]
-    quantities: dict[str, Quantity] = {}
-    for position in state.positions:
-        quantities[position.asset] = quantities.get(position.asset, Decimal(0)) + position.quantity
     return PlannedStrategy(
         strategy=state.strategy,
         capital=state.capital,
@@ -84,5 +83,5 @@ def _planned(session: Session, state: StrategyState) -> PlannedStrategy:
         held=state.strategy in session.request.hold,
         control=state.control,
         account=state.account,
-        quantities=quantities,
+        quantities={position.asset: position.quantity for position in state.positions},
     )

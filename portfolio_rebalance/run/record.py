@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import combinations
 
 from portfolio_rebalance.clock import format_instant
 from portfolio_rebalance.records import Plan, RebalanceResult, canonical_bytes
@@ -19,17 +20,12 @@ __all__ = ["record", "result_of"]
 
 _STATUS = {"REBALANCE": "planned", "OPTIONAL": "planned", "HOLD": "hold", "BLOCKED": "blocked"}
 _EXIT_BLOCKED = 13
+_EXTREME_CORRELATION = 0.95
 
 
 def result_of(session: Session, *, plan: Plan | None, written: tuple[str, ...]) -> RebalanceResult:
     """Everything a decided session came to."""
     status = _STATUS[session.decision.recommendation]
-    correlation = session.correlation
-    alerts = [
-        f"{'/'.join(pair.strategies)} correlate at {pair.correlation:.2f}: extreme"
-        for pair in correlation.high_correlation_pairs
-        if pair.correlation is not None and pair.correlation > 0.95
-    ]
     return RebalanceResult.model_validate(
         {
             "status": status,
@@ -41,13 +37,13 @@ def result_of(session: Session, *, plan: Plan | None, written: tuple[str, ...]) 
             "mode": session.chosen_mode,
             "fallback": session.fallback,
             "assessment": session.assessment,
-            "correlation": correlation,
+            "correlation": session.correlation,
             "candidates": session.candidates,
             "cheapest": session.cheapest,
             "reviews": session.reviews,
             "decision": session.decision,
             "plan": plan,
-            "alerts": (*session.assessment.alerts, *alerts),
+            "alerts": _alerts(session),
             "warnings": _warnings(session),
             "written": written,
         }
@@ -98,6 +94,21 @@ def _entry(session: Session, result: RebalanceResult, plan: Plan | None) -> RunE
         result=result.model_dump_json(by_alias=True, round_trip=True).encode(),
         plan=None if plan is None else (plan_id_of(plan), plan.expires_at, canonical_bytes(plan)),
     )
+
+
+def _alerts(session: Session) -> tuple[str, ...]:
+    """Severe drift, extreme correlation, and what repair could not fix."""
+    matrix = session.correlation.correlation_matrix
+    extreme = [
+        f"{a}/{b} correlate at {rho:.2f}: extreme"
+        for a, b in combinations(session.correlation.strategies, 2)
+        if (rho := matrix[a][b]) is not None and rho > _EXTREME_CORRELATION
+    ]
+    unresolved = [
+        f"{violation.limit} of {'+'.join(violation.strategies)} stays broken: manual action needed"
+        for violation in session.candidates[0].compliance.repaired_violations
+    ]
+    return (*session.assessment.alerts, *extreme, *unresolved)
 
 
 def _warnings(session: Session) -> tuple[str, ...]:

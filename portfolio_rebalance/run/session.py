@@ -177,7 +177,9 @@ class Session:
     def _steps(self) -> Mapping[str, Callable[[], object]]:
         return {
             "bootstrap": self._bootstrap,
-            "assess": lambda: assess(self.state.portfolio, as_of=self.clock.as_of, config=self.state.config),
+            "assess": lambda: assess(
+                self.state.portfolio, as_of=self.clock.as_of, config=self.state.config, fixed=self.fixed
+            ),
             "correlate": self._correlate,
             "propose": self._propose_all,
             "comply": lambda: tuple(self._comply(proposal) for proposal in self._made("proposals")),

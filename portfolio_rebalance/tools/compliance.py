@@ -158,15 +158,17 @@ def exposure_unknown(
 ) -> str:
     """Why the cluster limit cannot be evaluated, or nothing.
 
-    Unknown pairs matter only if taking all of them as HIGH would break the limit; pairs of which one side
-    holds nothing never do.
+    Unknown pairs matter only if taking all of them as HIGH would break the limit. A strategy that holds
+    nothing and is HIGH with nobody cannot link two others by its own lack of data: one that was closed long
+    ago would otherwise leave the whole portfolio unevaluated.
     """
-    funded = {key for key, value in allocations_bp.items() if value > 0}
-    open_pairs = [pair for pair in unknown_pairs if funded.issuperset(pair)]
+    high = list(high_pairs)
+    linked = {key for pair in high for key in pair}
+    matters = {key for key, value in allocations_bp.items() if value > 0 or key in linked}
+    open_pairs = [pair for pair in unknown_pairs if matters.issuperset(pair)]
     if not open_pairs:
         return ""
-    edges = [pair for pair in [*high_pairs, *open_pairs] if funded.issuperset(pair)]
-    for group in connected_components(sorted(funded), edges):
+    for group in connected_components(sorted(allocations_bp), [*high, *open_pairs]):
         exposure = sum((allocations_bp[key] for key in group), Fraction(0))
         inside = [pair for pair in open_pairs if pair[0] in group]
         if inside and len(group) > 1 and not (exposure <= limits.cluster_bp):
@@ -176,8 +178,10 @@ def exposure_unknown(
 
 
 def cluster_ids(clusters: ClustersLike | None) -> tuple[tuple[str, ...], ...] | None:
-    """Ids of clusters given as ids or as records."""
-    if clusters is None:
+    """Ids of clusters given as ids or as records; None where they are unknown or were not evaluated."""
+    if clusters is None or any(
+        isinstance(cluster, Cluster) and not cluster.evaluated for cluster in clusters
+    ):
         return None
     groups = []
     for cluster in clusters:

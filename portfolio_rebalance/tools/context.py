@@ -13,7 +13,15 @@ from portfolio_rebalance.analytics import ReturnsTable
 from portfolio_rebalance.clock import Clock
 from portfolio_rebalance.config import Config
 from portfolio_rebalance.errors import UsageError
-from portfolio_rebalance.tools.frames import DatedSeries, ReturnsLike, dated_series, last_day_of, window_of
+from portfolio_rebalance.tools.frames import (
+    EARLIEST_YEAR,
+    LATEST_YEAR,
+    DatedSeries,
+    ReturnsLike,
+    dated_series,
+    last_day_of,
+    window_of,
+)
 from portfolio_rebalance.workspace import LoadedState, load_state, state_instant, workspace_at
 
 __all__ = ["ToolContext", "open_context"]
@@ -48,19 +56,20 @@ class ToolContext:
         days = self.config.correlation_analysis.lookback_days if lookback_days is None else lookback_days
         return window_of(self.series, ids=ids, last_day=self.last_day, lookback_days=days)
 
-    def require_deployed(self, ids: Iterable[str]) -> None:
-        """Refuse ids that the workspace does not deploy.
+    def require_known(self, ids: Iterable[str]) -> None:
+        """Refuse ids that the workspace does not deploy, or that have no returns.
 
         Raises:
-            UsageError: At least one is not deployed.
+            UsageError: At least one is unknown.
         """
-        deployed = self.state.portfolio.current_bp if self.state is not None else self.series
-        missing = sorted(set(ids) - set(deployed))
+        known = self.series if self.state is None else self.state.portfolio.current_bp
+        missing = sorted(set(ids) - set(known))
         if missing:
+            what = "No returns for" if self.state is None else "Not deployed:"
             raise UsageError(
-                f"Not deployed: {', '.join(missing)}.",
+                f"{what} {', '.join(missing)}.",
                 where="strategies",
-                fix=f"Deployed are {', '.join(sorted(deployed))}.",
+                fix=f"Known are {', '.join(sorted(known))}.",
             )
 
 
@@ -80,8 +89,8 @@ def open_context(
         raise UsageError(
             "Give either a workspace or returns.", where="workspace, returns", fix="Pass exactly one."
         )
-    if as_of is not None and as_of.utcoffset() != timedelta(0):
-        raise UsageError(f"{as_of!r} is not in UTC.", where="as_of", fix="Pass a datetime with tzinfo=UTC.")
+    if as_of is not None:
+        _require_instant(as_of)
     if workspace is not None:
         root = workspace_at(Path(workspace))
         instant = as_of or state_instant(root)
@@ -94,3 +103,10 @@ def open_context(
     if as_of is None:
         as_of = datetime.combine(last_day_of(series) + timedelta(days=1), time(), tzinfo=UTC)
     return ToolContext(as_of=as_of, config=Config(), series=series, state=None)
+
+
+def _require_instant(as_of: object) -> None:
+    if not isinstance(as_of, datetime) or as_of.utcoffset() != timedelta(0):
+        raise UsageError(f"{as_of!r} is not in UTC.", where="as_of", fix="Pass a datetime with tzinfo=UTC.")
+    if not (EARLIEST_YEAR <= as_of.year <= LATEST_YEAR):
+        raise UsageError(f"{as_of!r} is out of range.", where="as_of", fix="Use a year that had markets.")

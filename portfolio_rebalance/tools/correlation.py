@@ -81,15 +81,7 @@ def calculate_correlation_matrix(
             f"lookback_days is {lookback_days!r}.", where="lookback_days", fix="Use 5 to 3650 days."
         )
     context = open_context(workspace=workspace, returns=returns, as_of=as_of)
-    unknown = sorted(set(ids) - set(context.series))
-    if unknown and context.state is None:
-        raise UsageError(
-            f"No returns for {', '.join(unknown)}.",
-            where="strategy_ids",
-            fix="Pass their returns, or leave them out.",
-        )
-    if unknown and context.state is not None:
-        context.require_deployed(unknown)
+    context.require_known(ids)
     given: Mapping[str, Bp] | None = None
     if allocations is not None:
         given = bp_map_from_percent(allocations, where="allocations")
@@ -140,7 +132,9 @@ def correlation_report(
             a: {b: _defined(found.rho[i, j]) for j, b in enumerate(ids)} for i, a in enumerate(ids)
         },
         high_correlation_pairs=high,
-        correlated_clusters=_clusters(groups, rho, allocations_bp=allocations_bp, limit_bp=limit_bp),
+        correlated_clusters=_clusters(
+            groups, rho, evaluated=not nothing, allocations_bp=allocations_bp, limit_bp=limit_bp
+        ),
         offsetting_pairs=tuple(
             _named(pair, value, observations[pair])
             for pair, value in rho.items()
@@ -222,6 +216,7 @@ def _clusters(
     groups: Sequence[tuple[str, ...]],
     rho: Mapping[Pair, float | None],
     *,
+    evaluated: bool,
     allocations_bp: Mapping[str, Bp] | None,
     limit_bp: int,
 ) -> tuple[Cluster, ...]:
@@ -234,6 +229,7 @@ def _clusters(
         clusters.append(
             Cluster(
                 strategies=group,
+                evaluated=evaluated,
                 correlation_avg=sum(inside) / len(inside) if inside else None,
                 combined_bp=combined,
                 limit_bp=limit_bp,

@@ -7,6 +7,8 @@ from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from portfolio_rebalance.allocation import Limits, Situation, choose_start, find_mode, propose
 from portfolio_rebalance.allocation.limits import funded_clusters
 from portfolio_rebalance.config import Config
@@ -58,13 +60,14 @@ def generate_rebalance_proposal(
     current = bp_map_from_percent(current_allocations, where="current_allocations")
     if not current:
         raise UsageError("No allocations.", where="current_allocations", fix="Name at least one strategy.")
-    for key, value in current.items():
-        if value < 0:
-            raise UsageError(f"{key} is negative.", where="current_allocations", fix="Use 0 or more.")
     _require_known("held", held, current)
-    for name, given in (("sharpe_ratios", sharpe_ratios), ("volatilities", volatilities), ("psr", psr)):
+    for name, given, low, high in (
+        ("sharpe_ratios", sharpe_ratios, -1e6, 1e6),
+        ("volatilities", volatilities, 0.0, 1e6),
+        ("psr", psr, 0.0, 1.0),
+    ):
         _require_known(name, given or (), current)
-        _require_finite(name, given or {})
+        _require_within(name, given or {}, low=low, high=high)
     _require_known("targets", targets or (), current)
 
     config = Config()
@@ -75,7 +78,7 @@ def generate_rebalance_proposal(
     if workspace is not None:
         context = open_context(workspace=workspace, returns=None, as_of=as_of)
         assert context.state is not None
-        context.require_deployed(current)
+        context.require_known(current)
         config = context.config
         fixed |= context.state.portfolio.pinned & set(current)
         window = context.window(sorted(current))
@@ -86,7 +89,7 @@ def generate_rebalance_proposal(
             report = correlation_report(
                 window, as_of=context.as_of, allocations_bp=current, previous_high_pairs=(), config=config
             )
-            groups = report.clusters
+            groups = report.clusters if report.status == "evaluated" else None
     return propose_with(
         algorithm_mode,
         current_bp=current,
@@ -167,9 +170,14 @@ def _require_known(where: str, names: Collection[str], known: Mapping[str, objec
         raise UsageError(f"No allocation for {', '.join(unknown)}.", where=where, fix="Check the ids.")
 
 
-def _require_finite(where: str, values: Mapping[str, float | None]) -> None:
+def _require_within(where: str, values: Mapping[str, object], *, low: float, high: float) -> None:
     for key, value in values.items():
-        if value is not None and not (abs(value) < float("inf")):
+        if value is None:
+            continue
+        number = value if isinstance(value, int | float | np.floating | np.integer) else None
+        if number is None or isinstance(value, bool) or not (low <= number <= high):
             raise UsageError(
-                f"{key} is {value}.", where=where, fix="Use None where a statistic is undefined."
+                f"{key} is {value!r}, no number from {low:g} to {high:g}.",
+                where=where,
+                fix="Use None where a statistic is undefined.",
             )

@@ -89,6 +89,7 @@ def simulate_rebalance_impact(
             "Current and proposed do not name the same strategies.", where="proposal", fix="Use 0 for none."
         )
     context = open_context(workspace=workspace, returns=returns, as_of=as_of)
+    context.require_known(key for key in current if current[key] or proposed[key])
     portfolio = None if context.state is None else context.state.portfolio
     return impact_report(
         context.window(sorted(current)),
@@ -128,7 +129,9 @@ def impact_report(
     common = columns[~np.isnan(columns).any(axis=1)]
     costs = _costs(current_bp, proposed_bp, config=config, total_capital=total_capital)
     if common.shape[0] < config.min_observations:
-        reason = f"{common.shape[0]} days are common to all weighted strategies; {config.min_observations} are needed"
+        reason = (
+            f"{common.shape[0]} days are common to all weighted strategies, below {config.min_observations}"
+        )
         return ImpactReport(
             computed=False,
             reason=reason,
@@ -166,7 +169,9 @@ def impact_report(
     )
     return ImpactReport(
         computed=True,
-        reason="",
+        reason=""
+        if gross is not None
+        else "a measure before or after is undefined: no spread, or only flat days",
         lookback_days=window.values.shape[0],
         observations=common.shape[0],
         baseline_metrics=before,

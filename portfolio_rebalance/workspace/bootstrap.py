@@ -22,7 +22,8 @@ from portfolio_rebalance.records import Money
 from portfolio_rebalance.workspace import layout, strict_yaml
 from portfolio_rebalance.workspace.checks import agree, instant_at, require_ids
 from portfolio_rebalance.workspace.files import FileText, exists, read_text
-from portfolio_rebalance.workspace.open_models import OpenModel, read_open, unknown_keys
+from portfolio_rebalance.workspace.open_models import OpenModel, read_open, unknown_keys, value_at
+from portfolio_rebalance.workspace.problems import Problems
 from portfolio_rebalance.workspace.state_block import STATE, find_state_block
 
 __all__ = [
@@ -66,6 +67,7 @@ class BootstrapEntry:
     capital: Decimal
     target: Decimal
     where: str
+    where_capital: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ class Bootstrap:
     Attributes:
         cash: As written, else what the total leaves beside the capital as written.
         where: ``file:line`` of the list of strategies.
+        where_as_of: ``file:line`` of the instant.
         where_total: ``file:line`` of the total.
         where_currency: ``file:line`` of the currency.
         unknown: ``file:line`` and path of each key that is accepted and not understood.
@@ -88,6 +91,7 @@ class Bootstrap:
     label: str
     sha256: str
     where: str
+    where_as_of: str
     where_total: str
     where_currency: str
     unknown: tuple[tuple[str, str], ...]
@@ -115,15 +119,26 @@ def parse_bootstrap(file: FileText, *, clock: Clock) -> Bootstrap:
     block = find_state_block(file.text, label=file.label)
     document = strict_yaml.parse(block.text, label=file.label, first_line=block.first_line)
     at = (STATE,)
-    if isinstance(document.value, dict) and isinstance(state := document.value.get(STATE), dict):
-        deployed = state.get(DEPLOYED)
-        require_ids(document, (*at, DEPLOYED), deployed if isinstance(deployed, dict) else {})
-    model = read_open(document, _State, at=at)
-    as_of = instant_at(document, (*at, "as_of"), model.as_of, clock=clock)
+    problems = Problems()
+    deployed = value_at(document, (*at, DEPLOYED))
+    if isinstance(deployed, dict):
+        problems.attempt(require_ids, document, (*at, DEPLOYED), deployed)
+    model = problems.attempt(read_open, document, _State, at=at)
+    stated = value_at(document, (*at, "as_of"))
+    as_of = (
+        problems.attempt(instant_at, document, (*at, "as_of"), stated, clock=clock)
+        if isinstance(stated, str)
+        else None
+    )
+    cash = problems.attempt(_cash, model, document) if model else None
+    problems.raise_any()
+    assert model is not None
+    assert as_of is not None
+    assert cash is not None
     return Bootstrap(
         as_of=as_of,
         total_capital=model.total_capital,
-        cash=_cash(model, document),
+        cash=cash,
         currency=model.currency,
         deployed=MappingProxyType(
             {
@@ -131,6 +146,7 @@ def parse_bootstrap(file: FileText, *, clock: Clock) -> Bootstrap:
                     capital=entry.capital,
                     target=entry.target,
                     where=document.where((*at, DEPLOYED, key)),
+                    where_capital=document.where((*at, DEPLOYED, key, "capital")),
                 )
                 for key, entry in model.deployed_strategies.items()
             }
@@ -138,6 +154,7 @@ def parse_bootstrap(file: FileText, *, clock: Clock) -> Bootstrap:
         label=file.label,
         sha256=file.sha256,
         where=document.where((*at, DEPLOYED)),
+        where_as_of=document.where((*at, "as_of")),
         where_total=document.where((*at, "total_capital")),
         where_currency=document.where((*at, "currency")),
         unknown=tuple(

@@ -12,6 +12,7 @@ from typing import Final, get_args
 from portfolio_rebalance.clock import Clock, format_instant, parse_instant
 from portfolio_rebalance.errors import BadDataError, FutureDataError, UnsafePathError, UsageError
 from portfolio_rebalance.records import StrategyId
+from portfolio_rebalance.workspace.problems import Problems
 from portfolio_rebalance.workspace.strict_yaml import Document
 
 __all__ = ["agree", "instant_at", "require_ids", "require_strategy_id"]
@@ -36,22 +37,20 @@ def require_ids(document: Document, at: tuple[str | int, ...], keys: Mapping[str
 
     Raises:
         BadDataError: Names the line of the first that is not; and of its double, if it only looks different.
+            Carries every one.
     """
+    problems = Problems()
     seen: dict[str, str] = {}
     for key in keys:
         alike = unicodedata.normalize("NFKC", key).casefold()
         if alike in seen:
-            raise BadDataError(
-                f"`{key}` and `{seen[alike]}` ({document.where((*at, seen[alike]))}) are the same id.",
-                where=document.where((*at, key)),
-                fix="Keep one of the two.",
-            )
-        seen[alike] = key
-    for key in keys:
-        if not _ID.fullmatch(key):
-            raise BadDataError(
-                f"`{key}` is not a strategy id.", where=document.where((*at, key)), fix=f"Write {_ID_FORM}."
-            )
+            what = f"`{key}` and `{seen[alike]}` ({document.where((*at, seen[alike]))}) are the same id."
+            problems.add(BadDataError(what, where=document.where((*at, key)), fix="Keep one of the two."))
+        elif not _ID.fullmatch(key):
+            what = f"`{key}` is not a strategy id."
+            problems.add(BadDataError(what, where=document.where((*at, key)), fix=f"Write {_ID_FORM}."))
+        seen.setdefault(alike, key)
+    problems.raise_any()
 
 
 def instant_at(document: Document, at: tuple[str | int, ...], text: str, *, clock: Clock) -> datetime:

@@ -18,6 +18,7 @@ from portfolio_rebalance.config import CONFIG_ROOT, Config
 from portfolio_rebalance.errors import BadDataError, ConfigError, UnsafePathError
 from portfolio_rebalance.workspace import layout, schema, strict_yaml
 from portfolio_rebalance.workspace.files import exists, read_text
+from portfolio_rebalance.workspace.problems import carrying, each_problem
 from portfolio_rebalance.workspace.strict_yaml import Document, Value
 
 __all__ = ["LoadedConfig", "load_config"]
@@ -59,11 +60,16 @@ def load_config(root: Path, *, mode_names: Sequence[str]) -> LoadedConfig:
         except UnsafePathError:
             raise
         except BadDataError as error:
-            raise ConfigError(error.what, where=error.where, fix=error.fix) from error
+            raise _as_config_error(error) from error
         config = schema.validate(document, Config, at=(CONFIG_ROOT,), error=ConfigError)
         sha256 = file.sha256
     _refuse_unknown_modes(config, document, mode_names)
     return LoadedConfig(config=config, sha256=sha256, warnings=config.warnings(), label=label)
+
+
+def _as_config_error(error: BadDataError) -> ConfigError:
+    problems = [ConfigError(one.what, where=one.where, fix=one.fix) for one in each_problem(error)]
+    return carrying(ConfigError(error.what, where=error.where, fix=error.fix), problems)
 
 
 def _with_empty_sections(document: Document) -> Document:

@@ -1,19 +1,17 @@
 """Everything that is wrong with a workspace, at once.
 
-A run stops at the first refusal; here each part is read on its own, so that one look shows all there is to
-mend. Errors are what a run would refuse; warnings are what it accepts and a person should know.
+A run stops at the first refusal; here each part is read on its own, and a refusal that stands for several
+problems is taken apart, so that one look shows all there is to mend. Errors are what a run would refuse;
+warnings are what it accepts and a person should know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, Literal, ParamSpec, TypeVar
-
-import numpy as np
+from typing import Literal, ParamSpec, TypeVar
 
 from portfolio_rebalance.clock import Clock
 from portfolio_rebalance.config import Config
@@ -24,30 +22,28 @@ from portfolio_rebalance.workspace.agreement import disagreements
 from portfolio_rebalance.workspace.bootstrap import Bootstrap, read_bootstrap
 from portfolio_rebalance.workspace.config_file import LoadedConfig, load_config
 from portfolio_rebalance.workspace.files import exists
+from portfolio_rebalance.workspace.freshness import refuse_old_state, stale_reasons
+from portfolio_rebalance.workspace.problems import each_problem, place_of
 from portfolio_rebalance.workspace.registry import (
     Registry,
+    RegistryFile,
     open_registry,
     refuse_targets_over_total,
 )
+from portfolio_rebalance.workspace.remarks import Remark, lagging_snapshots, moved_total, old_bootstrap
 from portfolio_rebalance.workspace.returns import ReturnColumn, read_returns
+from portfolio_rebalance.workspace.series_checks import copies, odd_returns
 from portfolio_rebalance.workspace.snapshots import Snapshot, newest_snapshot
-from portfolio_rebalance.workspace.state import (
-    Series,
-    old_bootstrap,
-    refuse_old_state,
-    returns_until,
-    stale_reasons,
-)
+from portfolio_rebalance.workspace.strays import unread_files, unread_folders
 
 __all__ = ["examine"]
 
-_RECENT_DAYS: Final = 30
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 def examine(root: Path, *, clock: Clock, mode_names: Sequence[str]) -> tuple[Finding, ...]:
-    """What a person should mend or know, in the order in which a run reads; nothing is written.
+    """What a person should mend or know, by file and line; nothing is written.
 
     Args:
         root: The workspace folder.
@@ -59,18 +55,19 @@ def examine(root: Path, *, clock: Clock, mode_names: Sequence[str]) -> tuple[Fin
     loaded = notes.attempt(load_config, root, mode_names=mode_names)
     _note_config(loaded, notes)
     bootstrap = notes.attempt(read_bootstrap, root, clock=clock)
-    registry = _look_at_registry(root, clock, notes)
+    file = notes.attempt(open_registry, root)
+    registry = _look_at_registry(file, clock, notes) if file else None
     if bootstrap and registry:
         for error in disagreements(bootstrap, registry):
             notes.error(error)
     if bootstrap:
         config = loaded.config if loaded else Config()
         notes.unknown(bootstrap.unknown)
-        for text in old_bootstrap(bootstrap, config, clock):
-            notes.warn(bootstrap.label, text, "Check the cash, and write when that was.")
+        notes.remarks(old_bootstrap(bootstrap, config, clock))
         _note_number_deployed(bootstrap, config, notes)
         _look_at_strategies(root, bootstrap, config, clock, notes)
-    return tuple(notes.findings)
+        _note_unread_names(root, bootstrap, file, notes)
+    return notes.sorted()
 
 
 @dataclass(slots=True)
@@ -92,10 +89,19 @@ class _Notes:
             return None, False
 
     def error(self, error: RebalanceError) -> None:
-        self._add("error", error.where, error.what, error.fix)
+        for problem in each_problem(error):
+            self._add("error", problem.where, problem.what, problem.fix)
 
     def warn(self, where: str, what: str, fix: str) -> None:
         self._add("warning", where, what, fix)
+
+    def remarks(self, remarks: Iterable[Remark]) -> None:
+        for remark in remarks:
+            self.warn(remark.where, remark.what, remark.fix)
+
+    def sorted(self) -> tuple[Finding, ...]:
+        """Each finding once, by file and by the number of the line."""
+        return tuple(sorted(dict.fromkeys(self.findings), key=lambda finding: place_of(finding.where)))
 
     def unknown(self, keys: Sequence[tuple[str, str]]) -> None:
         for where, key in keys:
@@ -123,11 +129,8 @@ def _note_config(loaded: LoadedConfig | None, notes: _Notes) -> None:
             notes.warn(loaded.label, text, "Make the two say the same.")
 
 
-def _look_at_registry(root: Path, clock: Clock, notes: _Notes) -> Registry | None:
+def _look_at_registry(file: RegistryFile, clock: Clock, notes: _Notes) -> Registry | None:
     """The registry, if every entry that counts can be read."""
-    file = notes.attempt(open_registry, root)
-    if file is None:
-        return None
     entries = {key: notes.attempt(file.entry, key, clock=clock) for key in file.deployed_ids}
     readable = {key: entry for key, entry in entries.items() if entry}
     for entry in readable.values():
@@ -173,14 +176,15 @@ def _look_at_strategies(
             _note_snapshot(snapshot, notes)
         if column:
             columns[key] = column
-            _note_returns(column, returns_until(column, clock), clock, notes)
+            notes.remarks(odd_returns(column, clock))
         if known and readable:
-            where = snapshot.where if snapshot else bootstrap.deployed[key].where
-            for reason in stale_reasons(bootstrap, snapshot, returns_until(column, clock), clock):
-                fix = "Write what is missing; a plan says so until then."
-                notes.warn(where, f"{key} is stale: {reason}.", fix)
+            for stale in stale_reasons(key, bootstrap, snapshot, column, clock):
+                notes.warn(stale.where, f"{key} is stale: {stale.reason}.", stale.fix)
     _note_ages(bootstrap, found, config, clock, notes)
-    _note_equal_returns(columns, clock, notes)
+    notes.remarks(lagging_snapshots(bootstrap, found))
+    if len(found) == len(bootstrap.deployed):
+        notes.remarks(moved_total(bootstrap, found))
+    notes.remarks(copies(columns, clock))
 
 
 def _note_snapshot(snapshot: Snapshot | None, notes: _Notes) -> None:
@@ -210,44 +214,8 @@ def _note_ages(
         )
 
 
-def _note_returns(column: ReturnColumn, series: Series, clock: Clock, notes: _Notes) -> None:
-    """Holes inside the recent days, and returns that never move: both leave correlation undefined."""
-    days, values = _recent(series, clock)
-    observed = days[~np.isnan(values)]
-    if not observed.size:
-        return
-    missing = int((observed[-1] - observed[0]).astype(int)) + 1 - observed.size
-    if missing:
-        notes.warn(
-            column.label,
-            f"{missing} of the days from {observed[0]} to {observed[-1]} have no return.",
-            "Add them if they exist; nothing is filled in.",
-        )
-    moves = values[~np.isnan(values)]
-    if moves.size > 1 and moves.min() == moves.max():
-        notes.warn(
-            column.label,
-            f"The return is {float(moves[0])!r} on each of the last {moves.size} days.",
-            "Check the file: a constant series correlates with nothing.",
-        )
-
-
-def _note_equal_returns(columns: Mapping[str, ReturnColumn], clock: Clock, notes: _Notes) -> None:
-    seen: dict[bytes, str] = {}
-    for key, column in columns.items():
-        days, values = _recent(returns_until(column, clock), clock)
-        if not np.any(values[~np.isnan(values)]):
-            continue  # idle strategies are equal without being the same
-        twin = seen.setdefault(days.tobytes() + values.tobytes(), key)
-        if twin != key:
-            notes.warn(
-                column.label,
-                f"The last {len(days)} returns of {key} are exactly those of {twin}.",
-                "Check that one is not a copy of the other; they count as one bet.",
-            )
-
-
-def _recent(series: Series, clock: Clock) -> Series:
-    days, values = series
-    first = np.datetime64(clock.last_closed_day - timedelta(days=_RECENT_DAYS - 1), "D")
-    return days[days >= first], values[days >= first]
+def _note_unread_names(root: Path, bootstrap: Bootstrap, file: RegistryFile | None, notes: _Notes) -> None:
+    others = file.others if file else ()
+    notes.attempt(notes.remarks, unread_folders(root, deployed=bootstrap.deployed, others=others))
+    for key in bootstrap.deployed:
+        notes.attempt(notes.remarks, unread_files(root, key))

@@ -23,6 +23,7 @@ __all__ = [
     "PERFORMANCE",
     "RECORDS",
     "REGISTRY",
+    "RETURN_FILES",
     "daily_returns_csv",
     "find_workspace",
     "performance_folder",
@@ -34,6 +35,7 @@ BOOTSTRAP: Final = "BOOTSTRAP.md"
 REGISTRY: Final = "knowledge/registry.yaml"
 CONFIG: Final = "config/portfolio-rebalance.yaml"
 PERFORMANCE: Final = "live-monitoring/live-performance"
+RETURN_FILES: Final = ("daily_returns.csv", "daily_returns.parquet")
 METRICS: Final = "live-monitoring/rebalance-metrics.yaml"
 RECORDS: Final = "portfolio-rebalance"
 FEEDBACK: Final = f"{RECORDS}/feedback.yaml"

@@ -209,24 +209,28 @@ class Ledger:
         )
 
     def result(self, prefix: str) -> bytes:
-        """The stored result of the one run whose plan id or run id begins with ``prefix``.
+        """The stored result of the run or plan whose id begins with ``prefix``.
+
+        Of several runs that came to the same plan, the newest.
 
         Raises:
-            PlanNotFoundError: None or several do.
+            PlanNotFoundError: No id does, or ids that differ do.
         """
         with _as_ledger_error(LEDGER):
             rows = self._connection.execute(
-                "SELECT result FROM runs WHERE substr(plan_id, 1, ?) = ? OR substr(run_id, 1, ?) = ?",
-                (len(prefix), prefix, len(prefix), prefix),
+                "SELECT CASE WHEN substr(run_id, 1, ?) = ? THEN run_id ELSE plan_id END, result FROM runs"
+                " WHERE substr(plan_id, 1, ?) = ? OR substr(run_id, 1, ?) = ?"
+                " ORDER BY as_of DESC, number DESC",
+                (len(prefix), prefix) * 3,
             ).fetchall()
-        if not prefix or len(rows) != 1:
+        if not prefix or len({row[0] for row in rows}) != 1:
             found = "No" if not rows else "More than one"
             raise PlanNotFoundError(
                 f"{found} stored plan or run begins with {prefix!r}.",
                 where="PLAN",
                 fix="List them with: trading-portfolio-rebalance history",
             )
-        return bytes(rows[0][0])
+        return bytes(rows[0][1])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

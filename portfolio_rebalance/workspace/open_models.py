@@ -18,7 +18,7 @@ from portfolio_rebalance.errors import BadDataError
 from portfolio_rebalance.workspace.schema import validate
 from portfolio_rebalance.workspace.strict_yaml import Document, Value
 
-__all__ = ["Line", "OpenModel", "read_open", "unknown_keys"]
+__all__ = ["Line", "OpenModel", "read_open", "unknown_keys", "value_at"]
 
 Path: TypeAlias = tuple[str | int, ...]
 M = TypeVar("M", bound="OpenModel")
@@ -42,26 +42,28 @@ def read_open(document: Document, model: type[M], *, at: Path = ()) -> M:
 
     Raises:
         BadDataError: A key is a probable slip, with its line and the known key; or a value does not fit.
+            Carries every such place.
     """
-    for path, keys, level in _levels(model, _value_at(document, at), at):
+    slips: dict[Path, BadDataError] = {}
+    for path, keys, level in _levels(model, value_at(document, at), at):
         known = _known(level)
         absent = [name for name in known if name not in keys]
         for key in keys:
             near = _nearest(key, absent) if key not in known else None
             if near:
-                raise BadDataError(
+                slips[*path, near] = BadDataError(
                     f"`{key}` looks like `{near}`, which is absent.",
                     where=document.where((*path, key)),
                     fix=f"Write `{near}` if that is meant; if `{key}` is a key of its own, add `{near}` too.",
                 )
-    return validate(document, model, at=at)
+    return validate(document, model, at=at, explained=slips)
 
 
 def unknown_keys(document: Document, model: type[OpenModel], *, at: Path = ()) -> tuple[Path, ...]:
     """The paths of the keys that are accepted and not understood, in the order of the file."""
     return tuple(
         (*path, key)
-        for path, keys, level in _levels(model, _value_at(document, at), at)
+        for path, keys, level in _levels(model, value_at(document, at), at)
         for key in keys
         if key not in _known(level)
     )
@@ -94,8 +96,8 @@ def _known(model: type[OpenModel]) -> dict[str, Any]:
     return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
 
 
-def _value_at(document: Document, at: Path) -> Value:
-    """The value at ``at``, None where there is none: then :func:`validate` says so."""
+def value_at(document: Document, at: Path) -> Value:
+    """The value at ``at``, None where there is none: then :func:`read_open` says so."""
     node: Value = document.value
     for step in at:
         if isinstance(node, dict) and isinstance(step, str):

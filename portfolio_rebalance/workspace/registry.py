@@ -23,7 +23,8 @@ from portfolio_rebalance.errors import BadDataError, FutureDataError, MissingDat
 from portfolio_rebalance.workspace import layout, strict_yaml
 from portfolio_rebalance.workspace.checks import instant_at, require_ids
 from portfolio_rebalance.workspace.files import exists, read_text
-from portfolio_rebalance.workspace.open_models import Line, OpenModel, read_open, unknown_keys
+from portfolio_rebalance.workspace.open_models import Line, OpenModel, read_open, unknown_keys, value_at
+from portfolio_rebalance.workspace.problems import Problems
 from portfolio_rebalance.workspace.strict_yaml import Document
 
 __all__ = [
@@ -54,12 +55,12 @@ class _LastRebalance(OpenModel):
 
 
 class _Entry(OpenModel):
-    name: Line
+    name: Line | None = None
     status: str
     target_allocation_percent: TargetPercent
-    deployed_on: str
-    assets: tuple[Line, ...]
-    risk_profile: Line | None
+    deployed_on: str | None = None
+    assets: tuple[Line, ...] | None = None
+    risk_profile: Line | None = None
     pinned: bool = False
     control: Literal["positions", "bot"] | None = None
     account: Line | None = None
@@ -80,6 +81,7 @@ class RegisteredStrategy:
     """One deployed strategy as the registry states it.
 
     Attributes:
+        name: Its id, where it has no name.
         target_percent: In percent of total capital.
         pinned: No rebalance may change it.
         where: ``file:line`` of the entry.
@@ -126,8 +128,11 @@ def read_registry(root: Path, *, clock: Clock) -> Registry:
         BadDataError: Anything else that cannot be trusted, with ``file:line``.
     """
     file = open_registry(root)
-    registry = file.with_deployed({key: file.entry(key, clock=clock) for key in file.deployed_ids})
-    refuse_targets_over_total(registry)
+    problems = Problems()
+    entries = {key: problems.attempt(file.entry, key, clock=clock) for key in file.deployed_ids}
+    registry = file.with_deployed({key: entry for key, entry in entries.items() if entry})
+    problems.attempt(refuse_targets_over_total, registry)
+    problems.raise_any()
     return registry
 
 
@@ -148,17 +153,28 @@ class RegistryFile:
             BadDataError: A value does not fit.
         """
         document, at = self.document, (STRATEGIES, strategy)
-        model = read_open(document, _Entry, at=at)
-        _refuse_future_deployment(model.deployed_on, document, (*at, "deployed_on"), clock=clock)
+        problems = Problems()
+        model = problems.attempt(read_open, document, _Entry, at=at)
+        deployed_on = value_at(document, (*at, "deployed_on"))
+        if isinstance(deployed_on, str):
+            where = (*at, "deployed_on")
+            problems.attempt(_refuse_future_deployment, deployed_on, document, where, clock=clock)
+        last_rebalance = (
+            problems.attempt(_last_rebalance, model.last_rebalance, document, at, clock=clock)
+            if model
+            else None
+        )
+        problems.raise_any()
+        assert model is not None
         return RegisteredStrategy(
-            name=model.name,
+            name=model.name or strategy,
             target_percent=model.target_allocation_percent,
-            assets=model.assets,
+            assets=model.assets or (),
             risk_profile=model.risk_profile,
             pinned=model.pinned,
             control=model.control,
             account=model.account,
-            last_rebalance=_last_rebalance(model.last_rebalance, document, at, clock=clock),
+            last_rebalance=last_rebalance,
             where=document.where(at),
             where_target=document.where((*at, "target_allocation_percent")),
             unknown=tuple(
@@ -193,7 +209,10 @@ def open_registry(root: Path) -> RegistryFile:
         )
     file = read_text(root, layout.REGISTRY)
     document = strict_yaml.parse(file.text, label=file.label)
-    statuses = {key: _status(document, key) for key in _entries(document)}
+    problems = Problems()
+    entries = problems.attempt(_entries, document, problems) or {}
+    statuses = {key: problems.attempt(_status, document, key) for key in entries}
+    problems.raise_any()
     return RegistryFile(
         document=document,
         deployed_ids=tuple(key for key, status in statuses.items() if status == DEPLOYED),
@@ -201,7 +220,7 @@ def open_registry(root: Path) -> RegistryFile:
             {
                 key: (status, document.where((STRATEGIES, key)))
                 for key, status in statuses.items()
-                if status != DEPLOYED
+                if status is not None and status != DEPLOYED
             }
         ),
         sha256=file.sha256,
@@ -216,9 +235,9 @@ class _File(OpenModel):
     strategies: dict[str, object] | None
 
 
-def _entries(document: Document) -> Mapping[str, object]:
+def _entries(document: Document, problems: Problems) -> Mapping[str, object]:
     entries = read_open(document, _File).strategies or {}
-    require_ids(document, (STRATEGIES,), entries)
+    problems.attempt(require_ids, document, (STRATEGIES,), entries)
     return entries
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import collections.abc
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, RootModel, ValidationError
 
 from portfolio_rebalance.errors import BadDataError, MissingDataError
+from portfolio_rebalance.workspace.problems import combined
 from portfolio_rebalance.workspace.strict_yaml import Document, NodePath, Value
 from portfolio_rebalance.workspace.yaml_scalars import DECIMAL, INTEGER
 from portfolio_rebalance.workspace.yaml_text import shortened
@@ -18,12 +19,18 @@ from portfolio_rebalance.workspace.yaml_text import shortened
 __all__ = ["validate"]
 
 M = TypeVar("M", bound=BaseModel)
+_NOTHING: Final[Mapping[NodePath, BadDataError]] = types.MappingProxyType({})
 
 
 def validate(
-    document: Document, model: type[M], *, at: NodePath = (), error: type[BadDataError] = BadDataError
+    document: Document,
+    model: type[M],
+    *,
+    at: NodePath = (),
+    error: type[BadDataError] = BadDataError,
+    explained: Mapping[NodePath, BadDataError] = _NOTHING,
 ) -> M:
-    """The value at ``at`` as a model; otherwise the first thing in the file that is wrong with it.
+    """The value at ``at`` as a model; otherwise everything in the file that is wrong with it.
 
     Lists are handed over as tuples, since frozen models hold tuples. A key that the file spells differently
     from the field is the model's affair (``Field(alias="1h")``); errors then use the file's spelling.
@@ -33,17 +40,22 @@ def validate(
         model: A strict model that forbids unknown keys.
         at: Path of the value inside the document.
         error: Class of the refusal.
+        explained: What is wrong at some paths, for a reason that the model does not know.
 
     Raises:
         MissingDataError: Nothing stands at ``at``.
-        BadDataError: (or ``error``) The value does not fit; says how many other places do not either.
+        BadDataError: (or ``error``) The value does not fit; tells the first place of the file, and carries
+            every one of them (:func:`.problems.each_problem`).
     """
     value = _value_at(document, at)
+    problems: list[_Problem] = []
     try:
-        return model.model_validate(_with_tuples(value))
+        checked = model.model_validate(_with_tuples(value))
+        if not explained:
+            return checked
     except ValidationError as failure:
         problems = [_problem(detail, value, model, at) for detail in failure.errors(include_url=False)]
-    raise _first_refusal(problems, document, error)
+    raise combined([*explained.values(), *_refusals(problems, document, error, explained)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +136,27 @@ def _problem(detail: Any, value: Value, model: type[BaseModel], at: NodePath) ->
     return _Problem(path, what=f"`{_dotted(path)}`: {message.rstrip('.')}.", fix="Correct the value.")
 
 
-def _first_refusal(
-    problems: Sequence[_Problem], document: Document, error: type[BadDataError]
-) -> BadDataError:
-    """One error out of many: the one that stands first in the file.
-
-    Complaints about one place are the branches of a union, and count once.
-    """
-    first = min(problems, key=lambda problem: document.line(problem.path))
-    what, fix = first.what, first.fix
-    if first.wanted:
-        here = [problem.wanted for problem in problems if problem.path == first.path and problem.wanted]
-        wanted = " or ".join(dict.fromkeys(here))
-        what = f"`{_dotted(first.path)}` is {_shown(first.node)}, but should be {wanted}."
-        quoted_number = isinstance(first.node, str) and "number" in wanted and _is_number(first.node)
-        fix = "Remove the quotes." if quoted_number else f"Write {wanted} there."
-    others = len({problem.path for problem in problems}) - 1
-    if others:
-        what += f" ({others} more {'problem' if others == 1 else 'problems'} after this one.)"
-    return error(what, where=document.where(first.path), fix=fix)
+def _refusals(
+    problems: Sequence[_Problem],
+    document: Document,
+    error: type[BadDataError],
+    explained: Collection[NodePath],
+) -> Iterator[BadDataError]:
+    """An error a place; complaints about one place are the branches of a union, and count once."""
+    by_path: dict[NodePath, list[_Problem]] = {}
+    for problem in problems:
+        by_path.setdefault(problem.path, []).append(problem)
+    for path, (first, *others) in by_path.items():
+        if path in explained:
+            continue
+        what, fix = first.what, first.fix
+        if first.wanted:
+            here = [problem.wanted for problem in (first, *others) if problem.wanted]
+            wanted = " or ".join(dict.fromkeys(here))
+            what = f"`{_dotted(path)}` is {_shown(first.node)}, but should be {wanted}."
+            quoted_number = isinstance(first.node, str) and "number" in wanted and _is_number(first.node)
+            fix = "Remove the quotes." if quoted_number else f"Write {wanted} there."
+        yield error(what, where=document.where(path), fix=fix)
 
 
 def _value_at(document: Document, at: NodePath) -> Value:

@@ -8,9 +8,9 @@ states nothing, the files themselves are read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
@@ -19,18 +19,18 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from portfolio_rebalance.clock import Clock, format_instant
-from portfolio_rebalance.errors import BadDataError, StaleDataError
+from portfolio_rebalance.errors import BadDataError
 from portfolio_rebalance.records import Money, Position, Quantity
 from portfolio_rebalance.workspace import layout, strict_yaml
 from portfolio_rebalance.workspace.bootstrap import Amount
 from portfolio_rebalance.workspace.checks import agree, instant_at
 from portfolio_rebalance.workspace.files import list_names, read_text
-from portfolio_rebalance.workspace.open_models import Line, OpenModel, read_open, unknown_keys
+from portfolio_rebalance.workspace.open_models import Line, OpenModel, read_open, unknown_keys, value_at
+from portfolio_rebalance.workspace.problems import Problems
 
-__all__ = ["FRESH_FOR", "PNL_WINDOWS", "Snapshot", "age_text", "newest_snapshot", "refuse_older"]
+__all__ = ["PNL_WINDOWS", "Snapshot", "is_snapshot_name", "newest_snapshot"]
 
 PNL_WINDOWS: Final = ("1h", "4h", "1d")
-FRESH_FOR: Final = timedelta(hours=24)
 
 
 class _Pnl(OpenModel):
@@ -50,7 +50,7 @@ class _Snapshot(OpenModel):
     as_of: str
     pnl: _Pnl | None = None
     market_value: Amount
-    positions: tuple[_Leg, ...]
+    positions: tuple[_Leg, ...] | None = None
     currency: str | None = None
 
 
@@ -61,7 +61,9 @@ class Snapshot:
     Attributes:
         market_value: The strategy's equity: its positions and its own cash.
         pnl: By window, all three; None where unknown.
+        positions: Empty where the file states none.
         where: ``file:line`` of the instant.
+        where_value: ``file:line`` of the market value.
         mismatches: ``file:line`` and text of each position whose value is not quantity times price.
         unknown: ``file:line`` and path of each key that is accepted and not understood.
     """
@@ -73,6 +75,7 @@ class Snapshot:
     label: str
     sha256: str
     where: str
+    where_value: str
     mismatches: tuple[tuple[str, str], ...]
     unknown: tuple[tuple[str, str], ...]
 
@@ -95,7 +98,7 @@ def newest_snapshot(root: Path, strategy: str, *, currency: tuple[str, str], clo
     def read(names: Iterable[str]) -> list[Snapshot]:
         return [_read(root, f"{folder}/{name}", currency=currency, clock=clock) for name in names]
 
-    names = [name for name in list_names(root, folder) if _NAME.fullmatch(name)]
+    names = [name for name in list_names(root, folder) if is_snapshot_name(name)]
     stamps = {name: stamp for name in names if (stamp := _stamp(name)) is not None}
     newest = max(stamps.values(), default=None)
     read_first = [name for name in names if name not in stamps or stamps[name] == newest]
@@ -108,53 +111,17 @@ def newest_snapshot(root: Path, strategy: str, *, currency: tuple[str, str], clo
     return _the_newest(snapshots)
 
 
-def refuse_older(
-    instant: datetime,
-    *,
-    what: str,
-    where: str,
-    max_age_days: int,
-    clock: Clock,
-    replay_at: datetime | None,
-) -> None:
-    """State older than the configured limit is no basis for moving money.
-
-    Args:
-        instant: When the state was.
-        what: Subject of the sentence, such as ``The newest snapshot of STR-A``.
-        where: ``file:line`` of the instant.
-        max_age_days: The configured limit.
-        clock: The run's clock.
-        replay_at: An instant at which a replay would find all state fresh enough, if there is one.
-
-    Raises:
-        StaleDataError: It is older; offers the replay.
-    """
-    if clock.as_of - instant <= timedelta(days=max_age_days):
-        return
-    fix = "Write a new one."
-    if replay_at is not None:
-        fix += f" To replay that past instead: --as-of {format_instant(replay_at)}."
-    raise StaleDataError(
-        f"{what} is of {format_instant(instant)}, {age_text(instant, clock)} ago; "
-        f"max_snapshot_age_days is {max_age_days}.",
-        where=where,
-        fix=fix,
-    )
-
-
-def age_text(instant: datetime, clock: Clock) -> str:
-    """The age in whole hours, or whole days from two days on."""
-    hours = int((clock.as_of - instant).total_seconds() // 3600)
-    return f"{hours // 24} days" if hours >= 48 else f"{hours} hours"
-
-
 # --- which file ------------------------------------------------------------------------------------------
 
 _NAME: Final = re.compile(r"snapshot-.+\.yaml")
 _STAMPED: Final = re.compile(
     r"snapshot-(\d{4})-?(\d{2})-?(\d{2})T(\d{2})[:-]?(\d{2})[:-]?(\d{2})Z\.yaml", re.ASCII
 )
+
+
+def is_snapshot_name(name: str) -> bool:
+    """Whether a file of this name is read as a snapshot."""
+    return bool(_NAME.fullmatch(name))
 
 
 def _stamp(name: str) -> datetime | None:
@@ -187,37 +154,56 @@ def _the_newest(snapshots: list[Snapshot]) -> Snapshot | None:
 def _read(root: Path, relative: str, *, currency: tuple[str, str], clock: Clock) -> Snapshot:
     file = read_text(root, relative)
     document = strict_yaml.parse(file.text, label=file.label)
-    model = read_open(document, _Snapshot)
-    if model.currency not in (None, currency[0]):
-        raise BadDataError(
-            f"The currency is {model.currency!r}, but {currency[0]!r} in {currency[1]}.",
-            where=document.where(("currency",)),
-            fix="State the value in the portfolio's currency.",
-        )
-    _refuse_double_assets(model, document)
+    problems = Problems()
+    model = problems.attempt(read_open, document, _Snapshot)
+    stated = value_at(document, ("as_of",))
+    as_of = (
+        problems.attempt(instant_at, document, ("as_of",), stated, clock=clock)
+        if isinstance(stated, str)
+        else None
+    )
+    if model:
+        problems.attempt(_refuse_other_currency, model, document, currency)
+        problems.attempt(_refuse_double_assets, model.positions or (), document)
+    problems.raise_any()
+    assert model is not None
+    assert as_of is not None
+    legs = model.positions or ()
     pnl = model.pnl or _Pnl()
     return Snapshot(
-        as_of=instant_at(document, ("as_of",), model.as_of, clock=clock),
+        as_of=as_of,
         market_value=model.market_value,
         positions=tuple(
             Position(asset=leg.asset, quantity=leg.quantity, price=leg.price, market_value=leg.market_value)
-            for leg in model.positions
+            for leg in legs
         ),
         pnl=MappingProxyType(dict(zip(PNL_WINDOWS, (pnl.hour, pnl.four_hours, pnl.day), strict=True))),
         label=file.label,
         sha256=file.sha256,
         where=document.where(("as_of",)),
-        mismatches=tuple(_mismatches(model, document)),
+        where_value=document.where(("market_value",)),
+        mismatches=tuple(_mismatches(legs, document)),
         unknown=tuple(
             (document.where(path), ".".join(map(str, path))) for path in unknown_keys(document, _Snapshot)
         ),
     )
 
 
-def _refuse_double_assets(model: _Snapshot, document: strict_yaml.Document) -> None:
+def _refuse_other_currency(
+    model: _Snapshot, document: strict_yaml.Document, currency: tuple[str, str]
+) -> None:
+    if model.currency not in (None, currency[0]):
+        raise BadDataError(
+            f"The currency is {model.currency!r}, but {currency[0]!r} in {currency[1]}.",
+            where=document.where(("currency",)),
+            fix="State the value in the portfolio's currency.",
+        )
+
+
+def _refuse_double_assets(legs: Sequence[_Leg], document: strict_yaml.Document) -> None:
     """Quantities are kept by asset from here on; of two legs one would be lost."""
     first: dict[str, int] = {}
-    for place, leg in enumerate(model.positions):
+    for place, leg in enumerate(legs):
         if leg.asset in first:
             raise BadDataError(
                 f"{leg.asset!r} stands in two positions, here and in "
@@ -228,8 +214,8 @@ def _refuse_double_assets(model: _Snapshot, document: strict_yaml.Document) -> N
         first[leg.asset] = place
 
 
-def _mismatches(model: _Snapshot, document: strict_yaml.Document) -> Iterable[tuple[str, str]]:
-    for place, leg in enumerate(model.positions):
+def _mismatches(legs: Sequence[_Leg], document: strict_yaml.Document) -> Iterable[tuple[str, str]]:
+    for place, leg in enumerate(legs):
         product = leg.quantity * leg.price
         if not agree(product, leg.market_value):
             yield (

@@ -19,7 +19,9 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 import yaml
 
-from portfolio_rebalance.workspace.yaml_scalars import DATE_LIKE, plain_value
+from portfolio_rebalance.errors import StrictYamlError
+from portfolio_rebalance.workspace.problems import Problems
+from portfolio_rebalance.workspace.yaml_scalars import DATE_LIKE, THOUSANDS, plain_value
 from portfolio_rebalance.workspace.yaml_text import (
     Place,
     code_point,
@@ -35,6 +37,8 @@ NodePath: TypeAlias = tuple[str | int, ...]
 """Keys and list positions from the top of a document down to a value."""
 
 _MAX_DEPTH: Final = 16
+_MOST_PROBLEMS: Final = 200
+_KEYS_FROM_INIT: Final = "Write its keys; `trading-portfolio-rebalance init` in an empty folder shows them."
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +76,21 @@ def parse(text: str, *, label: str, first_line: int = 1, _loader: type[Any] | No
         first_line: Line of the file on which ``text`` begins, for a block inside a Markdown file.
 
     Raises:
-        StrictYamlError: Whatever is wrong with the text; nothing else is raised.
+        StrictYamlError: Whatever is wrong with the text; nothing else is raised. Ambiguous values do not
+            hide each other: it carries each of them, up to the first place where reading cannot go on.
     """
     place = Place(label, first_line, text)
     refuse_unfit_text(text, place)
-    builder = _Builder(place)
-    for event in _events(text, _loader or _parser_for(text), place):
+    problems = Problems()
+    document = problems.attempt(_built, text, _loader or _parser_for(text), place, problems)
+    problems.raise_any()
+    assert document is not None
+    return document
+
+
+def _built(text: str, loader: Any, place: Place, problems: Problems) -> Document:
+    builder = _Builder(place, problems)
+    for event in _events(text, loader, place):
         builder.take(event)
     return builder.document()
 
@@ -132,10 +145,14 @@ class _Collection:
 
 
 class _Builder:
-    """Builds the one document out of events, refusing as early as an event allows."""
+    """Builds the one document out of events, refusing as early as an event allows.
 
-    def __init__(self, place: Place) -> None:
+    After a value that is refused reading goes on, so that the next one is found too; ``problems`` keeps it.
+    """
+
+    def __init__(self, place: Place, problems: Problems) -> None:
         self._place = place
+        self._problems = problems
         self._open: list[_Collection] = []
         self._lines: dict[NodePath, int] = {}
         self._root: list[Value] = []
@@ -184,8 +201,15 @@ class _Builder:
         if is_key and text == "<<":
             self._place.refuse("Merge keys (<<) are not allowed.", line=line, fix="Write the keys out.")
         value: Value = text
+        if is_key and plain:
+            self._refuse_thousands(text, line)
         if plain:
-            value = plain_value(text, line, self._place)
+            try:
+                value = plain_value(text, line, self._place)
+            except StrictYamlError as error:
+                if len(self._problems) >= _MOST_PROBLEMS:
+                    raise
+                self._problems.add(error)
         elif event.style == '"' and (offset := first_unfit_character(text)) is not None:
             self._place.refuse(
                 f"An escape stands for the invisible or dangerous character {code_point(text[offset])}.",
@@ -200,6 +224,19 @@ class _Builder:
             self._refuse_key(f"`{shortened(text)}`" if text else "An empty place", line)
         else:
             self._begin_entry(value, line)
+
+    def _refuse_thousands(self, text: str, line: int) -> None:
+        """``{capital: 60,000}`` is a capital of 60 and a key ``000``, which nobody means."""
+        if not THOUSANDS.fullmatch(text):
+            return
+        before = next(reversed(self._open[-1].into), None)
+        amount = self._open[-1].into[before] if before is not None else None  # type: ignore[index]
+        if isinstance(amount, int) and not isinstance(amount, bool):
+            self._place.refuse(
+                f"The comma in `{amount},{text}` ends the value {amount}.",
+                line=line,
+                fix=f"Write numbers without separators: {amount}{text}.",
+            )
 
     def _expects_key(self) -> bool:
         return bool(self._open) and isinstance(self._open[-1].into, dict) and self._open[-1].key is None
@@ -236,7 +273,7 @@ class _Builder:
         return path
 
     def _refuse_empty(self, line: int) -> NoReturn:
-        self._place.refuse("The document is empty.", line=line, fix="Write its keys, or remove the file.")
+        self._place.refuse("The document is empty.", line=line, fix=_KEYS_FROM_INIT)
 
     def _refuse_decoration(self, event: Any, line: int) -> None:
         if event.anchor is not None:

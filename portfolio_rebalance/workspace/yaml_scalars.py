@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final, NoReturn
 
 from portfolio_rebalance.workspace.yaml_text import Place, shortened
 
-__all__ = ["DATE_LIKE", "DECIMAL", "INTEGER", "plain_value"]
+__all__ = ["DATE_LIKE", "DECIMAL", "INTEGER", "THOUSANDS", "plain_value"]
 
 _MAX_INT_DIGITS: Final = 18
 _MAX_DECIMAL_CHARACTERS: Final = 40
@@ -30,6 +30,10 @@ _NUMBER_LIKE: Final = re.compile(
     )""",
     re.VERBOSE,
 )
+THOUSANDS: Final = re.compile(r"[0-9]{3}(?:\.[0-9]+)?")
+"""What follows the comma in ``60,000``."""
+_SEPARATED: Final = re.compile(r"[-+]?[0-9]+(?:[_,]+[0-9]+)+(?:\.[0-9_]*)?")
+_BY_THOUSANDS: Final = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 DATE_LIKE: Final = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[-+0-9:.\sZz]*)?")
 _DATE_OR_INSTANT: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?Z)?"
@@ -54,14 +58,22 @@ def plain_value(text: str, line: int, place: Place) -> str | int | Decimal | boo
                 text, f"has more than {_MAX_DECIMAL_CHARACTERS} characters", "a shorter number", line, place
             )
         if _NUMBER_LIKE.fullmatch(text):
-            _refuse_plain(text, "is not the same to all YAML readers", _plainly(text), line, place)
+            _refuse_plain(
+                text,
+                "is not the same to all YAML readers",
+                _plainly(text),
+                line,
+                place,
+                may_be_text=not _SEPARATED.fullmatch(text),
+            )
         if DATE_LIKE.fullmatch(text) and not _is_date_or_instant(text):
             _refuse_plain(
                 text,
                 "is not a date or UTC instant that exists",
-                "it in the form 2026-11-23 or 2026-11-23T02:00:00Z",
+                f"it without quotes in the form 2026-11-23 or 2026-11-23T02:00:00Z{_in_utc(text)}",
                 line,
                 place,
+                may_be_text=False,
             )
     word = text.lower().lstrip("+-")
     if word in _WORDS and (len(word) == len(text) or _WORDS[word] == "null"):
@@ -71,8 +83,13 @@ def plain_value(text: str, line: int, place: Place) -> str | int | Decimal | boo
     return text
 
 
-def _refuse_plain(text: str, what: str, instead: str, line: int, place: Place) -> NoReturn:
+def _refuse_plain(
+    text: str, what: str, instead: str, line: int, place: Place, *, may_be_text: bool = True
+) -> NoReturn:
+    """Refuse a scalar; quotes are offered only where somebody may have meant text."""
     shown = shortened(text)
+    if not may_be_text:
+        place.refuse(f"`{shown}` {what}.", line=line, fix=f"Write {instead}.")
     quoted = f'put it in quotes if it is text: "{shown}"'
     place.refuse(
         f"`{shown}` {what}.",
@@ -84,6 +101,8 @@ def _refuse_plain(text: str, what: str, instead: str, line: int, place: Place) -
 def _plainly(text: str) -> str:
     """The plain spelling of a number, where there is one that is no guess; else a general word."""
     general = "a plain decimal number"
+    if _BY_THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
     if len(text) > _MAX_DECIMAL_CHARACTERS or "," in text or ":" in text:
         return general
     bare = text.replace("_", "")
@@ -97,6 +116,17 @@ def _plainly(text: str) -> str:
         return general
     plain = format(number, "f")
     return plain if number == number.to_integral_value() or "." in plain else general
+
+
+def _in_utc(text: str) -> str:
+    """The instant that a timestamp with an offset states, as it should be written."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        return ""
+    if instant.tzinfo is None:
+        return ""
+    return f": {instant.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
 
 
 def _is_date_or_instant(text: str) -> bool:

@@ -144,10 +144,11 @@ def test_a_refusal_of_something_else_suggests_no_verb(ran, capsys):
     assert "Did you mean" not in document["error"]["fix"]
 
 
-def test_a_mode_given_as_a_word_says_how_to_give_it(ran, capsys):
-    code, document = call_json(capsys, "proportional")
-    assert code == 2
-    assert "--mode proportional" in document["error"]["fix"]
+@pytest.mark.parametrize("words", [["proportional"], ["please", "rebalance", "risk-adjusted"]])
+def test_a_mode_named_in_plain_words_is_the_mode(ran, capsys, words):
+    code, _ = call_json(capsys, *words)
+    assert code == 0
+    assert ran[-1].mode in {"proportional", "risk_adjusted"}
 
 
 @pytest.mark.parametrize("word", sorted(cli_verbs._LATER))
@@ -243,7 +244,7 @@ def test_a_refusal_in_json_is_on_standard_output(monkeypatch, capsys):
 def test_a_usage_error_exits_2_with_one_object(ran, place, capsys, words):
     code, document = call_json(capsys, *words)
     assert code == 2
-    assert set(document) == {"schema_version", "exit_code", "error"}
+    assert set(document) == {"schema_version", "exit_code", "status", "error"}
     assert set(document["error"]) == {"code", "what", "where", "fix"}
     assert document["error"]["what"]
     assert not ran

@@ -200,7 +200,7 @@ def test_impact_is_labelled_in_sample_and_shows_cost_and_evidence():
     }
     measures = dict(table("Improvement, cost and evidence").rows)
     assert measures["improvement, gross %"] == "+14.29"
-    assert measures["improvement, net %"] == "+13.99"
+    assert measures["improvement, net % (gross less that rate)"] == "+13.99"
     assert measures["this plan's cost, USDT"] == "43.20"
     assert measures["P(better)"] == "0.71"
     assert measures["Sharpe difference, 5 / 50 / 95 %"] == "-0.40 / +0.06 / +0.60"
@@ -266,7 +266,7 @@ def test_reviews_alerts_and_warnings_are_shown():
 def test_what_next_names_the_plan_the_command_and_that_no_money_moved():
     text = plain()
     assert "trading-portfolio-rebalance show 3fa9c1d2e4b5\n" in text
-    assert "no order was sent and no money moved" in text
+    assert "no order was sent, no money moved" in text
 
 
 def test_a_hold_has_nothing_to_decide():

@@ -167,7 +167,11 @@ def test_a_mistyped_limit_is_refused_and_not_ignored() -> None:
     [
         ({"algorithm_mode": "momentum"}, "no mode"),
         ({"current_allocations": {}}, "No allocations"),
-        ({"current_allocations": {"STR-A": -1}}, "negative"),
+        ({"current_allocations": {"STR-A": -1}}, "0 or more"),
+        ({"targets": {"STR-A": -50}}, "0 or more"),
+        ({"volatilities": {"STR-A": -0.1}}, "no number"),
+        ({"psr": {"STR-A": 7}}, "no number"),
+        ({"current_allocations": {"STR-A": 10**400}}, "far too long"),
         ({"held": ["STR-X"]}, "STR-X"),
         ({"sharpe_ratios": {"STR-X": 1.0}}, "STR-X"),
         ({"sharpe_ratios": {"STR-A": math.nan}}, "nan"),

@@ -33,7 +33,7 @@ def _propose(situation: Situation) -> Draft:
         cut = min(excess, largest - floor, 2 * (largest - following))
         if cut > 0:
             wishes[members[0]] = largest - cut
-            reasons[members[0]] = f"largest member of the correlated cluster {'+'.join(group)}"
+            reasons[members[0]] = f"largest member of cluster {'+'.join(group)} that may change"
     return Draft(wishes_bp=wishes, reasons=reasons)
 
 

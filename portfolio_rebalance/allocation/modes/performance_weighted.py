@@ -4,7 +4,8 @@ Scores are mean ranks, centred and divided by the largest magnitude, so they lie
 depend on how far apart the ratios are: at 30 observations the distance between two Sharpe ratios is mostly
 noise. A loser gives ``step * |score|``, never more than half of what it has. Winners share what was given
 in proportion to their scores, stop at the individual maximum and at their cluster's headroom, and pass on
-what they cannot take; what nobody can take, the losers keep in proportion to what they gave.
+what they cannot take; what nobody can take, the losers keep in proportion to what they gave. Headroom is what
+the cluster leaves now: what its own losers give may come back to them, so it is not room for a winner.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def _propose(situation: Situation) -> Draft:
     if not winners or not pool:
         return Draft(wishes_bp={}, reasons={})
 
-    taken = _share(situation, pool=pool, scores=scores, winners=winners, given=given)
+    taken = _share(situation, pool=pool, scores=scores, winners=winners)
     kept = 1 - sum(taken.values(), _ZERO) / pool
     wishes = {key: situation.start_bp[key] - amount * (1 - kept) for key, amount in given.items()}
     wishes |= {key: situation.start_bp[key] + amount for key, amount in taken.items()}
@@ -62,20 +63,12 @@ def _participants(scores: Mapping[str, Fraction], *, most: int) -> tuple[list[st
 
 
 def _share(
-    situation: Situation,
-    *,
-    pool: Bp,
-    scores: Mapping[str, Fraction],
-    winners: list[str],
-    given: Mapping[str, Bp],
+    situation: Situation, *, pool: Bp, scores: Mapping[str, Fraction], winners: list[str]
 ) -> dict[str, Bp]:
     """What each winner takes of the pool within its maximum and its cluster's headroom."""
     cluster_of = {key: group for group in situation.clusters for key in group}
     headroom = {
-        group: situation.limits.cluster_bp
-        - situation.total_bp(group)
-        + sum((given.get(key, _ZERO) for key in group), _ZERO)
-        for group in situation.clusters
+        group: situation.limits.cluster_bp - situation.total_bp(group) for group in situation.clusters
     }
     taken = dict.fromkeys(winners, _ZERO)
 

@@ -29,15 +29,19 @@ def _propose(situation: Situation) -> Draft:
     outside = situation.total_bp(key for key in situation.start_bp if key not in inverse)
     deployed = min(situation.total_bp(situation.start_bp), Fraction(situation.limits.total_bp))
     budget = max(Fraction(0), deployed - outside)
-    caps: dict[str, Bp] = {}
-    reasons = {}
-    for key in inverse:
-        caps[key] = Fraction(situation.limits.individual_max_bp)
-        reasons[key] = "inverse-volatility weight"
-        if _too_weak(situation, key) and situation.start_bp[key] < caps[key]:
-            caps[key] = situation.start_bp[key]
-            reasons[key] = "inverse-volatility weight, not raised: its record is too weak"
-    return Draft(wishes_bp=_fill(inverse, caps=caps, budget=budget), reasons=reasons)
+    highest = Fraction(situation.limits.individual_max_bp)
+    caps = {
+        key: min(highest, situation.start_bp[key]) if _too_weak(situation, key) else highest
+        for key in inverse
+    }
+    wishes = _fill(inverse, caps=caps, budget=budget)
+    reasons = {
+        key: "not raised: its record is too weak"
+        if wish == caps[key] < highest
+        else "inverse-volatility weight"
+        for key, wish in wishes.items()
+    }
+    return Draft(wishes_bp=wishes, reasons=reasons)
 
 
 def _too_weak(situation: Situation, key: str) -> bool:
