@@ -6,14 +6,13 @@ would type after the slash is understood: the flags of the command line, or plai
 
 from __future__ import annotations
 
-import argparse
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -80,7 +79,7 @@ def parse_request(args: RequestLike) -> RebalanceRequest:
     if isinstance(args, Mapping):
         return _request(dict(args))
     words = _words(args)
-    parsed = vars(_parser().parse_intermixed_args([word for word in words if word != _COMMAND]))
+    parsed = _parsed([word for word in words if word != _COMMAND])
     text = " ".join(parsed.pop("text")).lower()
     if text:
         said = _mode_of_text(text)
@@ -185,19 +184,10 @@ def _mode_of_text(text: str) -> str | None:
     return named[0] if named else asked[0]
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse that raises instead of exiting."""
+def _parsed(words: list[str]) -> dict[str, Any]:
+    import argparse  # only for whoever passes words: a mapping needs no grammar
 
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(
-            message[0].upper() + message[1:] + ".",
-            where="arguments",
-            fix=f"Modes: {', '.join(mode_names())}.",
-        )
-
-
-def _parser() -> _Parser:
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("text", nargs="*")
     parser.add_argument("--mode")
     parser.add_argument("--dry-run", action="store_true", default=None)
@@ -206,4 +196,11 @@ def _parser() -> _Parser:
     parser.add_argument("--as-of")
     parser.add_argument("--workspace")
     parser.add_argument("--confirm-capital")
-    return parser
+    fix = f"Modes: {', '.join(mode_names())}."
+    try:
+        known, unknown = parser.parse_known_intermixed_args(words)
+    except argparse.ArgumentError as cause:
+        raise UsageError(f"{cause}.", where="arguments", fix=fix) from None
+    if unknown:
+        raise UsageError(f"Unrecognized: {' '.join(unknown)}.", where="arguments", fix=fix)
+    return vars(known)

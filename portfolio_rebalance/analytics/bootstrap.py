@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from portfolio_rebalance.analytics.returns import Floats
 
-__all__ = ["SharpeDifference", "paired_sharpe_bootstrap", "stationary_indices"]
+__all__ = ["SharpeDifference", "paired_sharpe_bootstrap", "splitmix64", "stationary_indices"]
 
 _TIE: Final = 1e-9
 _FLAT: Final = 1e-12
@@ -44,27 +44,23 @@ def paired_sharpe_bootstrap(
     baseline: Floats,
     projected: Floats,
     *,
+    rows: npt.NDArray[np.int64],
     periods: int,
     risk_free_rate: float,
-    resamples: int,
-    mean_block_days: float,
-    rng: np.random.Generator,
 ) -> SharpeDifference | None:
     """Resample both series on the same days and compare their Sharpe ratios.
 
     Args:
         baseline: Daily returns before, shape (days,).
         projected: Daily returns after, the same days.
+        rows: The days of each resample, as :func:`stationary_indices` draws them. Comparing several changes
+            on the same rows keeps the luck of the draw out of their comparison.
         periods: Days a year.
         risk_free_rate: Annual rate as a fraction.
-        resamples: Number of resamples.
-        mean_block_days: Mean length of a block.
-        rng: Seeded by the caller.
 
     Returns:
         None if no resample has a defined ratio on both sides.
     """
-    rows = stationary_indices(baseline.size, resamples=resamples, mean_block_days=mean_block_days, rng=rng)
     daily_rate = risk_free_rate / periods
     difference = (_ratios(projected[rows], daily_rate) - _ratios(baseline[rows], daily_rate)) * sqrt(periods)
     difference = difference[np.isfinite(difference)]
@@ -76,18 +72,39 @@ def paired_sharpe_bootstrap(
 
 
 def stationary_indices(
-    length: int, *, resamples: int, mean_block_days: float, rng: np.random.Generator
+    length: int, *, resamples: int, mean_block_days: float, seed: int
 ) -> npt.NDArray[np.int64]:
-    """Row numbers, shape (resamples, length): circular blocks whose length is geometric."""
-    begins = rng.random((resamples, length), dtype=np.float32) < 1.0 / mean_block_days
+    """Row numbers, shape (resamples, length): circular blocks whose length is geometric.
+
+    Args:
+        length: Days of the series.
+        resamples: Number of resamples.
+        mean_block_days: Mean length of a block.
+        seed: Of at least 128 bits, for two independent streams.
+    """
+    shape = (resamples, length)
+    begins = (splitmix64(seed, resamples * length) >> np.uint64(11)).reshape(shape) < 2**53 / mean_block_days
     begins[:, 0] = True
     places = np.flatnonzero(begins)
-    starts = rng.integers(0, length, size=places.size)
+    starts = (splitmix64(seed >> 64, places.size) % np.uint64(length)).astype(np.int64)
     # Inside a block, row minus place stays what it was where the block began.
     shifts = np.repeat(starts - places, np.diff(places, append=begins.size))
     rows: npt.NDArray[np.int64] = (shifts + np.arange(begins.size)).reshape(begins.shape)
     rows[rows >= length] -= length
     return rows
+
+
+def splitmix64(seed: int, count: int) -> npt.NDArray[np.uint64]:
+    """Pseudo-random 64-bit words (Steele, Lea & Flood 2014).
+
+    numpy keeps the right to change the stream of its own generators from version to version; a plan's bytes
+    must not change with it.
+    """
+    words = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    words += np.uint64(seed & 0xFFFFFFFFFFFFFFFF)
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
 
 
 def _quantiles(ordered: Floats, shares: tuple[float, ...]) -> tuple[float, ...]:

@@ -6,8 +6,7 @@ observations only (no NaN). Undefined is None, never 0 or infinity.
 
 from __future__ import annotations
 
-from math import sqrt
-from statistics import NormalDist
+from math import erfc, sqrt
 from typing import Final
 
 import numpy as np
@@ -102,4 +101,5 @@ def probabilistic_sharpe_ratio(returns: Floats, *, benchmark: float = 0.0) -> fl
     variance = 1 - skewness * ratio + (kurtosis - 1) * ratio**2 / 4
     if not (variance > 0):
         return None
-    return NormalDist().cdf((ratio - benchmark) * sqrt(returns.size - 1) / sqrt(variance))
+    deviations = (ratio - benchmark) * sqrt(returns.size - 1) / sqrt(variance)
+    return 0.5 * erfc(-deviations / sqrt(2.0))  # the normal distribution function

@@ -38,6 +38,24 @@ def is_plain_run(words: Sequence[str]) -> bool:
     return True
 
 
+def _mapping(words: Sequence[str]) -> dict[str, object]:
+    """A plain run as the mapping that ``run_skill`` takes; no parser of grammar is needed for it."""
+    given: dict[str, object] = {}
+    held: list[str] = []
+    rest = iter(_without_ours(words))
+    for word in rest:
+        name = word.removeprefix("--").replace("-", "_")
+        if word == "--hold":
+            held.append(next(rest))
+        else:
+            given[name] = next(rest) if word in VALUED else True
+    return given | {"hold": held}
+
+
+def _without_ours(words: Sequence[str]) -> list[str]:
+    return [word for word in words if word not in _OF_THE_COMMAND_LINE]
+
+
 def plan(words: Sequence[str], *, progress: Progress) -> Outcome:
     """Plan a rebalance.
 
@@ -47,7 +65,7 @@ def plan(words: Sequence[str], *, progress: Progress) -> Outcome:
     """
     from portfolio_rebalance.skill import parse_request, run_skill
 
-    request = parse_request([word for word in words if word not in _OF_THE_COMMAND_LINE])
+    request = parse_request(_mapping(words) if is_plain_run(words) else _without_ours(words))
     with progress() as show_stage:
         result = run_skill(request, progress=show_stage)
     awaits = "--detailed-exitcode" in words and result.status == "planned"

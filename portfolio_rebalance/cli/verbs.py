@@ -173,7 +173,7 @@ def init(
         info = init_demo(place)
         created, as_of = info.created, info.as_of
     else:
-        created = init_workspace(place)
+        created = init_workspace(place, now=datetime.now(UTC))
     elsewhere = None if place == Path() else place
     verb = [] if demo else ["doctor"]
     next_command = join([PROGRAM, *verb, *option_words(workspace=elsewhere, as_of=as_of)])

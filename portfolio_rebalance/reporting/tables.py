@@ -101,7 +101,7 @@ def short_id(digest: str) -> str:
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[Paragraph]:
-    for found in sorted(findings, key=lambda finding: (finding.severity, finding.where)):
+    for found in sorted(findings, key=lambda finding: finding.severity):
         tone: Tone = "bad" if found.severity == "error" else "warn"
         yield Paragraph(f"{found.severity}: {found.where}: {found.what}", tone)
         yield Paragraph(f"  fix: {found.fix}")

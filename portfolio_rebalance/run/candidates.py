@@ -16,7 +16,7 @@ from portfolio_rebalance.records import (
     WalkForwardEvidence,
 )
 from portfolio_rebalance.tools.compliance import compliance_report, exposure_unknown
-from portfolio_rebalance.tools.simulation import impact_report
+from portfolio_rebalance.tools.simulation import Draws, impact_report
 from portfolio_rebalance.units import Bp
 
 __all__ = ["Complied", "candidate_of", "comply"]
@@ -102,6 +102,7 @@ def candidate_of(
     window: ReturnsTable,
     portfolio: Portfolio,
     config: Config,
+    draws: Draws,
     evidence: WalkForwardEvidence | None = None,
 ) -> Candidate:
     """Simulate a repaired proposal and measure what it does to drift."""
@@ -114,6 +115,7 @@ def candidate_of(
         total_capital=portfolio.total_capital,
         stale=bool(portfolio.stale),
         evidence=evidence,
+        draws=draws,
     )
     targets = portfolio.target_bp
     return Candidate(

@@ -36,6 +36,7 @@ from portfolio_rebalance.tools.correlation import correlation_report
 from portfolio_rebalance.tools.frames import window_of
 from portfolio_rebalance.tools.proposal import propose_with
 from portfolio_rebalance.tools.settings import limits_from
+from portfolio_rebalance.tools.simulation import Draws
 from portfolio_rebalance.tools.statistics import strategy_statistics
 from portfolio_rebalance.units import Bp
 from portfolio_rebalance.workspace import Ledger, LoadedState, load_state
@@ -54,6 +55,8 @@ class Session:
         clock: The run's clock.
         request: What was asked for.
         artifacts: What the stages made so far, by name.
+        previous_high_pairs: HIGH in the last committed run, for hysteresis.
+        draws: Resampled rows, shared by the candidates.
     """
 
     root: Path
@@ -61,6 +64,7 @@ class Session:
     request: RebalanceRequest
     artifacts: dict[str, object] = field(default_factory=dict)
     previous_high_pairs: tuple[tuple[str, str], ...] = ()
+    draws: Draws = field(default_factory=Draws)
 
     @property
     def next_stage(self) -> Stage | None:
@@ -267,7 +271,11 @@ class Session:
 
     def _candidate(self, complied: Complied) -> Candidate:
         return candidate_of(
-            complied, window=self.window, portfolio=self.state.portfolio, config=self.state.config
+            complied,
+            window=self.window,
+            portfolio=self.state.portfolio,
+            config=self.state.config,
+            draws=self.draws,
         )
 
     def _made(self, name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from portfolio_rebalance.analytics import (
     Floats,
@@ -19,6 +21,7 @@ from portfolio_rebalance.analytics import (
     paired_sharpe_bootstrap,
     probabilistic_sharpe_ratio,
     sharpe_ratio,
+    stationary_indices,
     total_return,
     volatility,
     win_rate,
@@ -39,7 +42,7 @@ from portfolio_rebalance.tools.context import open_context
 from portfolio_rebalance.tools.frames import ReturnsLike
 from portfolio_rebalance.units import BP_PER_UNIT, Bp, PercentLike, bp_map_from_percent, percent_from_bp
 
-__all__ = ["impact_report", "simulate_rebalance_impact"]
+__all__ = ["Draws", "impact_report", "simulate_rebalance_impact"]
 
 _BASELINE_FLOOR = 0.1
 """A relative improvement over a baseline near 0 means nothing; this is the least it is measured against."""
@@ -47,6 +50,24 @@ _BASELINE_FLOOR = 0.1
 _NOT_COMPUTED = WalkForwardEvidence(
     status="not_computed", note="the walk-forward record is not part of this version"
 )
+
+
+@dataclass(slots=True)
+class Draws:
+    """Resampled rows by seed, so that all candidates of a run are judged on the same draws, made once."""
+
+    rows: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+
+    def of(self, seed: str, *, days: int, config: Config) -> npt.NDArray[np.int64]:
+        """Rows drawn from a hexadecimal seed."""
+        if seed not in self.rows:
+            self.rows[seed] = stationary_indices(
+                days,
+                resamples=config.simulation.bootstrap_resamples,
+                mean_block_days=float(config.simulation.mean_block_days),
+                seed=int(seed, 16),
+            )
+        return self.rows[seed]
 
 
 def simulate_rebalance_impact(
@@ -99,6 +120,7 @@ def simulate_rebalance_impact(
         total_capital=None if portfolio is None else portfolio.total_capital,
         stale=portfolio is not None and bool(portfolio.stale),
         evidence=evidence,
+        draws=Draws(),
     )
 
 
@@ -111,6 +133,7 @@ def impact_report(
     total_capital: Decimal | None,
     stale: bool,
     evidence: WalkForwardEvidence | None,
+    draws: Draws,
 ) -> ImpactReport:
     """The report of one change over one window; what the tool and a run both use.
 
@@ -122,6 +145,7 @@ def impact_report(
         total_capital: For the cost in money.
         stale: Whether the data is stale, which costs a level of confidence.
         evidence: The mode's walk-forward record.
+        draws: Shared by all changes that are to be compared.
     """
     walk = evidence or _NOT_COMPUTED
     weighted = [key for key in sorted(current_bp) if current_bp[key] or proposed_bp[key]]
@@ -165,7 +189,8 @@ def impact_report(
         projected,
         unchanged=unchanged,
         config=config,
-        seed=_seed(window, current_bp, proposed_bp, config),
+        draws=draws,
+        seed=_seed(weighted, common, config),
     )
     return ImpactReport(
         computed=True,
@@ -264,45 +289,33 @@ def _costs(
 
 
 def _resample(
-    baseline: Floats, projected: Floats, *, unchanged: bool, config: Config, seed: str
+    baseline: Floats, projected: Floats, *, unchanged: bool, config: Config, draws: Draws, seed: str
 ) -> ResamplingEvidence:
-    draws = None
+    found = None
     if not unchanged:
-        draws = paired_sharpe_bootstrap(
+        found = paired_sharpe_bootstrap(
             baseline,
             projected,
+            rows=draws.of(seed, days=baseline.size, config=config),
             periods=config.annualization_days,
             risk_free_rate=float(config.risk_free_rate_percent) / 100,
-            resamples=config.simulation.bootstrap_resamples,
-            mean_block_days=float(config.simulation.mean_block_days),
-            rng=np.random.default_rng(int(seed, 16)),
         )
     return ResamplingEvidence(
-        probability_better=None if draws is None else draws.probability_better,
-        sharpe_difference_low=None if draws is None else draws.low,
-        sharpe_difference_median=None if draws is None else draws.median,
-        sharpe_difference_high=None if draws is None else draws.high,
+        probability_better=None if found is None else found.probability_better,
+        sharpe_difference_low=None if found is None else found.low,
+        sharpe_difference_median=None if found is None else found.median,
+        sharpe_difference_high=None if found is None else found.high,
         psr_baseline=probabilistic_sharpe_ratio(baseline),
         psr_projected=probabilistic_sharpe_ratio(projected),
-        resamples=0 if draws is None else draws.resamples,
+        resamples=0 if found is None else found.resamples,
         seed=seed,
     )
 
 
-def _seed(
-    window: ReturnsTable, current_bp: Mapping[str, Bp], proposed_bp: Mapping[str, Bp], config: Config
-) -> str:
-    """Hexadecimal seed from everything the draws depend on: the same inputs draw the same numbers."""
-    weighted = [key for key in sorted(current_bp) if current_bp[key] or proposed_bp[key]]
-    head = canonical_bytes(
-        [
-            weighted,
-            [current_bp[key] for key in weighted],
-            [proposed_bp[key] for key in weighted],
-            config.simulation,
-        ]
-    )
-    return sha256(head + np.ascontiguousarray(window.select(weighted).values).tobytes()).hexdigest()[:32]
+def _seed(weighted: list[str], common: Floats, config: Config) -> str:
+    """Hexadecimal seed from the returns and the settings of the draws: the same days, the same draws."""
+    head = canonical_bytes([weighted, config.simulation])
+    return sha256(head + np.ascontiguousarray(common).tobytes()).hexdigest()[:32]
 
 
 def _verdict(

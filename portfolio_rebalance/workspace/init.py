@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -20,71 +21,41 @@ from portfolio_rebalance.errors import UsageError
 from portfolio_rebalance.workspace import layout
 from portfolio_rebalance.workspace.outputs import make_folder, write_new
 from portfolio_rebalance.workspace.plain_yaml import to_yaml
+from portfolio_rebalance.workspace.templates import (
+    bootstrap_template,
+    performance_template,
+    registry_template,
+)
 
 __all__ = ["config_template", "create_files", "init_workspace", "workspace_in"]
 
 _FOLDERS: Final = (layout.PERFORMANCE, layout.RECORDS)
 
-_BOOTSTRAP: Final = """\
-# Portfolio
 
-What is deployed, and how much money there is. This document is yours: write around the block below whatever
-you like. Only the one `yaml` block that begins with `portfolio_state:` is read.
-
-- `as_of`: the instant (UTC) at which these figures held.
-- `total_capital`: all of it, what the strategies hold and what lies idle.
-- `cash`: what no strategy holds. Leave it out to have it computed from the total.
-- `currency`: of every amount here, such as `USD` or `USDT`.
-- `deployed_strategies`: for each strategy that runs, its `capital` (equity: its positions and its own cash)
-  and its `target`, both as money, such as `STR-001: {capital: 20400, target: 20000}`. The same target stands
-  in `knowledge/registry.yaml` as a percentage; the two must agree.
-
-```yaml
-portfolio_state:
-  as_of: 2019-10-01T02:00:00Z
-  total_capital: 0
-  currency: USD
-  deployed_strategies: {}
-```
-"""
-
-_REGISTRY: Final = """\
-# Every strategy, deployed or not. Only those with `status: deployed` count; of the others nothing but the
-# status is read. Comments, key order and keys of your own survive whatever this tool writes here.
-#
-# strategies:
-#   STR-001:                            # STR- and up to 32 of A-Z, 0-9, _ and -
-#     name: Funding arbitrage
-#     status: deployed
-#     target_allocation_percent: 20     # of total capital; 0 for one that is winding down
-#     deployed_on: 2019-09-01
-#     assets: [BTC, ETH]
-#     risk_profile: medium
-#     pinned: false                     # optional: true, and no rebalance changes it
-#     control: positions                # optional: positions or bot, who moves its capital
-#     account: main                     # optional: its account at the venue
-strategies: {}
-"""
-
-
-def init_workspace(directory: Path) -> tuple[str, ...]:
+def init_workspace(directory: Path, *, now: datetime) -> tuple[str, ...]:
     """Create ``directory/.crypto`` (or ``directory``, if that is its name) with empty, commented files.
+
+    Args:
+        directory: Where the workspace goes; made if missing.
+        now: The instant, aware and in UTC, that BOOTSTRAP states; cut to whole seconds.
 
     Returns:
         The files that were created, as paths from the workspace's parent; none that existed.
 
     Raises:
-        UsageError: The folder cannot be made.
+        UsageError: The folder cannot be made, or ``now`` is not in UTC.
         UnsafePathError: A folder of the workspace is a link or a file.
         BadDataError: The operating system refuses a file.
     """
+    instant = now.replace(microsecond=0)
+    contents = {
+        layout.BOOTSTRAP: bootstrap_template(instant),
+        layout.REGISTRY: registry_template(),
+        layout.CONFIG: config_template(),
+        layout.PERFORMANCE_README: performance_template(instant),
+    }
     return create_files(
-        workspace_in(directory),
-        {
-            layout.BOOTSTRAP: _BOOTSTRAP.encode(),
-            layout.REGISTRY: _REGISTRY.encode(),
-            layout.CONFIG: config_template().encode(),
-        },
+        workspace_in(directory), {relative: text.encode() for relative, text in contents.items()}
     )
 
 

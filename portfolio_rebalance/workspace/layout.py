@@ -21,6 +21,7 @@ __all__ = [
     "LOCK",
     "METRICS",
     "PERFORMANCE",
+    "PERFORMANCE_README",
     "RECORDS",
     "REGISTRY",
     "RETURN_FILES",
@@ -35,6 +36,7 @@ BOOTSTRAP: Final = "BOOTSTRAP.md"
 REGISTRY: Final = "knowledge/registry.yaml"
 CONFIG: Final = "config/portfolio-rebalance.yaml"
 PERFORMANCE: Final = "live-monitoring/live-performance"
+PERFORMANCE_README: Final = f"{PERFORMANCE}/README.md"
 RETURN_FILES: Final = ("daily_returns.csv", "daily_returns.parquet")
 METRICS: Final = "live-monitoring/rebalance-metrics.yaml"
 RECORDS: Final = "portfolio-rebalance"

@@ -83,7 +83,7 @@ def moved_total(bootstrap: Bootstrap, snapshots: Mapping[str, Snapshot | None]) 
     percent = (100 * (now - written) / written).quantize(Decimal("0.1"))
     yield Remark(
         where=bootstrap.where_total,
-        what=f"total_capital is {written:f} here, but cash {bootstrap.cash:f} and capital {capital:f} now make "
-        f"{now:f}: {percent:+f} %.",
+        what=f"total_capital is {written:f} here, but cash {bootstrap.cash:f} and capital {capital:f} "
+        f"now make {now:f}: {percent:+f} %.",
         fix="Check cash and snapshots, which count; then write total_capital and as_of anew.",
     )

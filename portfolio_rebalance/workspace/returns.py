@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from portfolio_rebalance.errors import BadDataError, FutureDataError, MissingDataError, UnsafePathError
 from portfolio_rebalance.workspace.files import FileBytes, exists, read_bytes
+from portfolio_rebalance.workspace.problems import carrying
 
 __all__ = ["ReturnColumn", "read_returns"]
 
@@ -32,6 +33,8 @@ _STRATEGY_ID: Final = re.compile(r"STR-[A-Z0-9][A-Z0-9_-]{0,31}")
 _MAX_BYTES: Final = 16_000_000
 _MAX_PARQUET_ROWS: Final = 100_000
 _HEADER: Final = b"date,return"
+_HEADER_FIX: Final = "Write that line first, and save as plain UTF-8 without BOM."
+_COMMA: Final = "Separate the two columns with a comma: date,return (and write decimals with a point)."
 _DAY: Final = rb"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
 _NUMBER: Final = rb"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,40})?(?:[eE][-+]?[0-9]{1,3})?"
 _ROWS: Final = re.compile(rb"(?:%b,(?:%b)?+\n)*+" % (_DAY, _NUMBER))
@@ -152,7 +155,7 @@ def _csv_columns(content: FileBytes) -> tuple[Days, Returns]:
         raise BadDataError(
             f"The first line is {_shown(header)}, but should be 'date,return'.",
             where=f"{content.label}:1",
-            fix="Write that line first, and save as plain UTF-8 without BOM.",
+            fix=_COMMA if _other_separator(header) else _HEADER_FIX,
         )
     if not _ROWS.fullmatch(rows):
         raise _first_bad_row(rows, content.label)
@@ -166,19 +169,34 @@ def _csv_columns(content: FileBytes) -> tuple[Days, Returns]:
 
 
 def _first_bad_row(rows: bytes, label: str) -> BadDataError:
-    """What is wrong with the first row that is not a date and a number."""
+    """What is wrong with the first row that is not a date and a number.
+
+    It carries the first row of each kind of mistake: whoever wrote one percent sign wrote hundreds.
+    """
+    kinds: dict[str, list[tuple[int, str]]] = {}
     for line, row in enumerate(rows.removesuffix(b"\n").split(b"\n"), start=2):
         problem = _row_problem(row)
         if problem:
             what, fix = problem
-            return BadDataError(what, where=f"{label}:{line}", fix=fix)
-    raise AssertionError("the rows were refused, yet each of them is good")  # pragma: no cover
+            kinds.setdefault(fix, []).append((line, what))
+    problems = [
+        BadDataError(
+            what + (f" ({len(others)} more lines have this.)" if others else ""),
+            where=f"{label}:{line}",
+            fix=fix,
+        )
+        for fix, ((line, what), *others) in kinds.items()
+    ]
+    fix, ((line, what), *_) = next(iter(kinds.items()))
+    return carrying(BadDataError(what, where=f"{label}:{line}", fix=fix), problems)
 
 
 def _row_problem(row: bytes) -> tuple[str, str] | None:
     if not row:
         return "The line is blank.", "Remove it; a day without a return is written as its date and a comma."
     day, *others = row.split(b",")
+    if not others and _other_separator(row):
+        return f"{_shown(row)} has 1 columns, not 2.", _COMMA
     if len(others) != 1:
         return f"{_shown(row)} has {len(others) + 1} columns, not 2.", "Write date,return and nothing else."
     if not re.fullmatch(_DAY, day):
@@ -191,6 +209,10 @@ def _row_problem(row: bytes) -> tuple[str, str] | None:
     if value and not re.fullmatch(_NUMBER, value):
         return f"The return {_shown(value)} is not a plain decimal number.", _number_fix(value)
     return None
+
+
+def _other_separator(line: bytes) -> bool:
+    return b"," not in line and (b";" in line or b"\t" in line)
 
 
 def _number_fix(value: bytes) -> str:

@@ -70,7 +70,7 @@ def plain_value(text: str, line: int, place: Place) -> str | int | Decimal | boo
             _refuse_plain(
                 text,
                 "is not a date or UTC instant that exists",
-                f"it without quotes in the form 2026-11-23 or 2026-11-23T02:00:00Z{_in_utc(text)}",
+                _in_utc(text) or "it without quotes in the form 2026-11-23 or 2026-11-23T02:00:00Z",
                 line,
                 place,
                 may_be_text=False,
@@ -119,14 +119,16 @@ def _plainly(text: str) -> str:
 
 
 def _in_utc(text: str) -> str:
-    """The instant that a timestamp with an offset states, as it should be written."""
+    """The instant that a timestamp with an offset states, as it should be written; nothing without one."""
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError:
+        if instant.tzinfo is not None:
+            instant = instant.astimezone(UTC)
+    except (ValueError, OverflowError):  # the offset leads out of the calendar
         return ""
     if instant.tzinfo is None:
         return ""
-    return f": {instant.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
+    return f"{instant.replace(tzinfo=None).isoformat()}Z, without quotes"
 
 
 def _is_date_or_instant(text: str) -> bool:

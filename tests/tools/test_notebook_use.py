@@ -264,4 +264,5 @@ def test_days_outside_the_common_ones_and_unweighted_strategies_do_not_count() -
 def test_draws_depend_on_the_inputs_alone() -> None:
     a, b = RNG.normal(0.001, 0.02, 30), RNG.normal(0.001, 0.03, 30)
     assert impact_of(30, 10, a, b) == impact_of(30, 10, a, b)
-    assert impact_of(30, 10, a, b).resampling.seed != impact_of(30, 11, a, b).resampling.seed
+    assert impact_of(30, 10, a, b).resampling.seed == impact_of(30, 11, a, b).resampling.seed
+    assert impact_of(30, 10, a, b).resampling.seed != impact_of(30, 10, b, a).resampling.seed

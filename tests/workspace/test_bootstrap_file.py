@@ -12,6 +12,7 @@ from workspaces import AS_OF, THREE, Strategy, bootstrap_text, changed, clock_at
 
 from portfolio_rebalance.errors import BadDataError, FutureDataError, MissingDataError, StrictYamlError
 from portfolio_rebalance.workspace.bootstrap import Bootstrap, read_bootstrap
+from portfolio_rebalance.workspace.problems import each_problem
 
 GOOD = bootstrap_text(THREE, as_of="2025-02-05T01:30:00Z")
 
@@ -215,6 +216,22 @@ def test_slip_of_the_pen_is_refused_with_the_known_key(
     wrong = new.splitlines()[-1].strip()
     with refused(root, BadDataError, where=line_of(text, wrong), saying=f"looks like `{known}`"):
         read(root)
+
+
+def test_every_problem_of_the_block_is_carried(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace("as_of: 2025-02-05T01:30:00Z", "as_of: soon")
+        .replace("60000", "0")
+        .replace("STR-001", "BOT-001")
+        .replace("target: 12000", "target: -1")
+        .replace("currency:", "curency:")
+    )
+    root = with_text(tmp_path, text)
+    with pytest.raises(BadDataError) as caught:
+        read(root)
+    places = [line_of(text, words) for words in ("as_of", "total_cap", "curency", "BOT-001", "STR-003")]
+    assert [one.where for one in each_problem(caught.value)] == places
+    assert caught.value.what.endswith("(4 more problems after this one.)")
 
 
 def test_no_file_points_to_init(tmp_path: Path) -> None:

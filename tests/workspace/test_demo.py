@@ -141,7 +141,7 @@ def test_existing_workspace_is_refused_and_left_alone(tmp_path: Path, taken: str
 
 
 def test_empty_workspace_is_refused_too(tmp_path: Path) -> None:
-    init_workspace(tmp_path)
+    init_workspace(tmp_path, now=NOW)
     with pytest.raises(UsageError):
         init_demo(tmp_path)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -20,26 +22,32 @@ from portfolio_rebalance.workspace import (
     load_state,
 )
 
-FILES = (".crypto/BOOTSTRAP.md", ".crypto/knowledge/registry.yaml", ".crypto/config/portfolio-rebalance.yaml")
+NOW = datetime(2025, 2, 5, 2, 0, 0, 123, tzinfo=UTC)
+FILES = (
+    ".crypto/BOOTSTRAP.md",
+    ".crypto/knowledge/registry.yaml",
+    ".crypto/config/portfolio-rebalance.yaml",
+    ".crypto/live-monitoring/live-performance/README.md",
+)
 
 
 def test_creates_files_and_folders_and_tells_which(tmp_path: Path) -> None:
-    assert init_workspace(tmp_path) == FILES
+    assert init_workspace(tmp_path, now=NOW) == FILES
     root = find_workspace(tmp_path)
     assert (root / "live-monitoring/live-performance").is_dir()
     assert (root / "portfolio-rebalance").is_dir()
 
 
 def test_folder_of_that_name_is_the_workspace_itself(tmp_path: Path) -> None:
-    assert init_workspace(tmp_path / "new" / ".crypto") == FILES
+    assert init_workspace(tmp_path / "new" / ".crypto", now=NOW) == FILES
     assert (tmp_path / "new" / ".crypto" / "BOOTSTRAP.md").exists()
     assert not (tmp_path / "new" / ".crypto" / ".crypto").exists()
 
 
 def test_second_time_creates_nothing_and_changes_nothing(tmp_path: Path) -> None:
-    init_workspace(tmp_path)
+    init_workspace(tmp_path, now=NOW)
     before = tree(tmp_path)
-    assert init_workspace(tmp_path) == ()
+    assert init_workspace(tmp_path, now=NOW) == ()
     assert tree(tmp_path) == before
 
 
@@ -47,14 +55,14 @@ def test_only_what_is_missing_is_created(tmp_path: Path) -> None:
     path = tmp_path / ".crypto/knowledge/registry.yaml"
     path.parent.mkdir(parents=True)
     path.write_text("mine")
-    assert init_workspace(tmp_path) == (FILES[0], FILES[2])
+    assert init_workspace(tmp_path, now=NOW) == (FILES[0], *FILES[2:])
     assert path.read_text() == "mine"
 
 
 def test_link_in_the_place_of_a_file_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".crypto").mkdir()
     (tmp_path / ".crypto/BOOTSTRAP.md").symlink_to(tmp_path / "elsewhere.md")
-    assert FILES[0] not in init_workspace(tmp_path)
+    assert FILES[0] not in init_workspace(tmp_path, now=NOW)
     assert not (tmp_path / "elsewhere.md").exists()
 
 
@@ -63,7 +71,7 @@ def test_linked_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / ".crypto/knowledge").symlink_to(tmp_path / "outside")
     with pytest.raises(UnsafePathError):
-        init_workspace(tmp_path)
+        init_workspace(tmp_path, now=NOW)
     assert list((tmp_path / "outside").iterdir()) == []
 
 
@@ -71,14 +79,14 @@ def test_place_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file/inner"):
         with pytest.raises(UsageError):
-            init_workspace(place)
+            init_workspace(place, now=NOW)
     (tmp_path / ".crypto").write_text("")
     with pytest.raises(UsageError):
-        init_workspace(tmp_path)
+        init_workspace(tmp_path, now=NOW)
 
 
 def test_empty_workspace_is_refused_where_it_is_to_be_filled_in(tmp_path: Path) -> None:
-    init_workspace(tmp_path)
+    init_workspace(tmp_path, now=NOW)
     root = find_workspace(tmp_path)
     place = line_in(root, "BOOTSTRAP.md", "  total_capital: 0")
     with refused(root, BadDataError, where=place, saying="total_capital` is 0"):
@@ -87,28 +95,83 @@ def test_empty_workspace_is_refused_where_it_is_to_be_filled_in(tmp_path: Path) 
     assert [(finding.severity, finding.where) for finding in findings] == [("error", place)]
 
 
-def test_filled_in_as_its_comments_say_it_works(tmp_path: Path) -> None:
-    init_workspace(tmp_path)
-    root = find_workspace(tmp_path)
-    bootstrap, registry = root / "BOOTSTRAP.md", root / "knowledge/registry.yaml"
-    (example,) = re.findall(r"`(STR-001: \{.*?\})`", bootstrap.read_text())
-    text = bootstrap.read_text().replace("total_capital: 0", "total_capital: 100000")
-    bootstrap.write_text(text.replace("deployed_strategies: {}", f"deployed_strategies:\n    {example}"))
-    lines = registry.read_text().replace("strategies: {}\n", "").splitlines()
-    start = lines.index("# strategies:")
-    registry.write_text(
-        "\n".join([*lines[:start], *(line.removeprefix("# ") for line in lines[start:])]) + "\n"
+def brought_in(path: Path, *changes: tuple[str, str]) -> None:
+    """Do to a template what its comments say: no braces, and the example without its ``# ``."""
+    text = path.read_text()
+    for old, new in changes:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+def fill_in(root: Path) -> None:
+    example = (root / "BOOTSTRAP.md").read_text()
+    lines = re.findall(r"(?m)^  #   .*$", example)
+    assert len(lines) == 3
+    brought_in(
+        root / "BOOTSTRAP.md",
+        ("total_capital: 0 ", "total_capital: 100000 "),
+        ("deployed_strategies: {}", "deployed_strategies:"),
+        ("  # cash:", "  cash:"),
+        *((line, line.replace("# ", "", 1)) for line in lines),
     )
-    as_of = clock_at().as_of.replace(year=2019, month=10, day=1)
-    (strategy,) = load_state(root, clock=clock_at(as_of), mode_names=MODES).portfolio.strategies
+    registry = root / "knowledge/registry.yaml"
+    _, listed = registry.read_text().split("strategies: {}\n")
+    brought_in(registry, ("strategies: {}\n" + listed, "strategies:\n" + re.sub("(?m)^# ", "", listed)))
+
+
+def test_filled_in_as_its_comments_say_it_works(tmp_path: Path) -> None:
+    init_workspace(tmp_path, now=NOW)
+    root = find_workspace(tmp_path)
+    fill_in(root)
+    (strategy,) = load_state(root, clock=clock_at(), mode_names=MODES).portfolio.strategies
     assert (strategy.name, strategy.target_percent, strategy.control) == (
         "Funding arbitrage",
         20,
         "positions",
     )
-    assert all(
-        finding.severity == "warning" for finding in examine(root, clock=clock_at(as_of), mode_names=MODES)
-    )
+    assert strategy.capital == 20_400
+    assert all(finding.severity == "warning" for finding in examine(root, clock=clock_at(), mode_names=MODES))
+
+
+def test_examples_of_the_performance_folder_are_files_that_load(tmp_path: Path) -> None:
+    init_workspace(tmp_path, now=NOW)
+    root = find_workspace(tmp_path)
+    fill_in(root)
+    folder = root / "live-monitoring/live-performance"
+    found = re.findall(r"(?ms)^## (\S+)$.*?^```\w+\n(.*?)^```", (folder / "README.md").read_text())
+    assert [name.split("/")[1] for name, _ in found] == [
+        "snapshot-2025-02-05T020000Z.yaml",
+        "daily_returns.csv",
+    ]
+    for name, text in found:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    portfolio = load_state(root, clock=clock_at(), mode_names=MODES).portfolio
+    assert (portfolio.stale, portfolio.warnings) == ((), ())
+    assert portfolio.strategies[0].positions[0].quantity == Decimal("0.5")
+    (finding,) = examine(root, clock=clock_at(), mode_names=MODES)
+    assert finding.what.startswith("1 of the days")  # the day that the example leaves out
+
+
+def test_bootstrap_states_the_given_instant_in_whole_seconds(tmp_path: Path) -> None:
+    init_workspace(tmp_path, now=NOW)
+    assert "  as_of: 2025-02-05T02:00:00Z  #" in (tmp_path / FILES[0]).read_text()
+
+
+def test_instant_that_is_not_utc_is_refused_and_creates_nothing(tmp_path: Path) -> None:
+    for now in (NOW.replace(tzinfo=None), NOW.astimezone(timezone(timedelta(hours=1)))):
+        with pytest.raises(UsageError):
+            init_workspace(tmp_path / "new", now=now)
+    assert not (tmp_path / "new").exists()
+
+
+def test_templates_mark_what_is_required_and_what_is_optional(tmp_path: Path) -> None:
+    init_workspace(tmp_path, now=NOW)
+    for name in (FILES[0], FILES[1], FILES[3]):
+        text = (tmp_path / name).read_text()
+        assert "# required" in text
+        assert "# optional" in text
 
 
 # --- the configuration template --------------------------------------------------------------------------

@@ -168,6 +168,64 @@ def test_configuration_warnings_are_passed_on(tmp_path: Path) -> None:
     assert "max_correlated_exposure_percent" in warning
 
 
+# --- warnings: figures that have grown apart -------------------------------------------------------------
+
+
+def test_snapshot_older_than_bootstrap_that_says_otherwise_counts_with_a_warning(tmp_path: Path) -> None:
+    root = make_workspace(tmp_path, changed(THREE, "STR-003", market_value="12222.50"))
+    portfolio = load(root).portfolio
+    assert portfolio.strategies[1].capital == Decimal("12222.50")
+    (warning,) = portfolio.warnings
+    snapshot = "live-monitoring/live-performance/STR-003/snapshot-2025-02-05T010000Z.yaml"
+    for words in (
+        line_in(root, snapshot, "market_value"),
+        "12222.50",
+        line_in(root, "BOOTSTRAP.md", "STR-003"),
+    ):
+        assert words in warning
+    assert "12100" in warning
+    assert warning.endswith("Write a new snapshot, or correct BOOTSTRAP.")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"market_value": "12220"},  # within 1 %
+        {"market_value": "13000", "snapshot_age": timedelta(minutes=30)},  # as new as BOOTSTRAP
+        {"market_value": "13000", "snapshot_age": timedelta(minutes=5)},
+    ],
+)
+def test_snapshot_that_agrees_or_is_newer_is_no_warning(tmp_path: Path, changes: dict[str, object]) -> None:
+    assert load(make_workspace(tmp_path, changed(THREE, "STR-003", **changes))).portfolio.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "warned"), [(23_400, False), (23_401, True), (17_400, False), (17_399, True)]
+)
+def test_total_that_moved_more_than_five_percent_is_a_warning_with_the_figures(
+    tmp_path: Path, value: int, warned: bool
+) -> None:
+    newer = changed(THREE, "STR-001", market_value=value, snapshot_age=timedelta(minutes=5))
+    root = make_workspace(tmp_path, newer)
+    warnings = load(root).portfolio.warnings
+    assert len(warnings) == warned
+    for warning in warnings:
+        assert warning.startswith(line_in(root, "BOOTSTRAP.md", "total_capital"))
+        assert "60000" in warning
+        assert str(60_000 + value - 20_400) in warning
+
+
+def test_stale_state_says_what_to_write(tmp_path: Path) -> None:
+    strategies = changed(changed(THREE, "STR-001", snapshot=False), "STR-007", snapshot=False)
+    portfolio = load(make_workspace(tmp_path, strategies, returns={"STR-003": None})).portfolio
+    folder = "live-monitoring/live-performance"
+    both = f"{folder}/{{STR-001,STR-007}}/snapshot-<UTC>.yaml"
+    assert portfolio.warnings == (
+        f"To have fresh capital, write {both} with as_of, market_value.",
+        f"To have fresh returns, write {folder}/STR-003/daily_returns.csv with date,return up to 2025-02-04.",
+    )
+
+
 # --- refusals --------------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from workspaces import (
 )
 
 from portfolio_rebalance.errors import BadDataError, FutureDataError, MissingDataError, StrictYamlError
+from portfolio_rebalance.workspace.problems import each_problem
 from portfolio_rebalance.workspace.registry import Registry, read_registry
 from portfolio_rebalance.workspace.state import LoadedState, load_state
 
@@ -159,13 +160,53 @@ def test_value_that_cannot_be_is_refused_with_its_line(
         read(root)
 
 
-@pytest.mark.parametrize(
-    "key", ["name", "target_allocation_percent", "deployed_on", "assets", "risk_profile"]
-)
-def test_missing_key_is_refused(tmp_path: Path, key: str) -> None:
+def test_missing_target_is_refused(tmp_path: Path) -> None:
+    key = "target_allocation_percent"
     root = with_text(tmp_path, GOOD.replace(f"    {key}:", "    x:", 1))
     with refused(root, BadDataError, where=line_of(GOOD, "STR-001"), saying=f"STR-001.{key}` is missing"):
         read(root)
+
+
+@pytest.mark.parametrize("rest", ["", ", name: , assets: , risk_profile: , deployed_on: "])
+def test_status_and_target_are_enough(tmp_path: Path, rest: str) -> None:
+    text = f"strategies:\n  STR-A: {{status: deployed, target_allocation_percent: 3{rest}}}\n"
+    entry = read(with_text(tmp_path, text)).deployed["STR-A"]
+    assert (entry.name, entry.assets, entry.risk_profile, entry.target_percent) == ("STR-A", (), None, 3)
+
+
+def test_every_problem_of_the_registry_is_carried(tmp_path: Path) -> None:
+    text = (
+        "strategies:\n"
+        "  STR-A: {status: deployed, target_allocation_percent: lots, deployed_on: 2099-01-01}\n"
+        "  STR-B: {status: deployed, target_allocation_percent: 101, pined: true}\n"
+        "  STR-C:\n    status: deployed\n    target_allocation_percent: 60\n"
+        "    last_rebalance: {at: never, reason: x, plan_id: z}\n"
+    )
+    root = with_text(tmp_path, text)
+    with pytest.raises(BadDataError) as caught:
+        read(root)
+    assert [(one.where.split(":")[1], one.what.split("`")[1:2]) for one in each_problem(caught.value)] == [
+        ("2", ["strategies.STR-A.target_allocation_percent"]),
+        ("2", []),
+        ("3", ["pined"]),
+        ("3", ["strategies.STR-B.target_allocation_percent"]),
+        ("7", []),
+    ]
+
+
+def test_every_bad_id_and_status_is_carried(tmp_path: Path) -> None:
+    root = with_text(tmp_path, f"{GOOD}  BOT: {{status: 3}}\n  str-003: {{status: old}}\n  STR-X: 7\n")
+    with pytest.raises(BadDataError) as caught:
+        read(root)
+    assert len(each_problem(caught.value)) == 4
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n"])
+def test_empty_registry_file_is_refused_without_advice_to_remove_it(tmp_path: Path, text: str) -> None:
+    with pytest.raises(StrictYamlError) as caught:
+        read(with_text(tmp_path, text))
+    assert "remove" not in caught.value.fix.lower()
+    assert "init" in caught.value.fix
 
 
 @pytest.mark.parametrize("entry", ["{name: x}", "{status: }", "{status: 3}", "7", "", "[]"])

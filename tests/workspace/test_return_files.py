@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portfolio_rebalance.errors import BadDataError, FutureDataError, RebalanceError, UnsafePathError
+from portfolio_rebalance.workspace.problems import each_problem
 from portfolio_rebalance.workspace.returns import ReturnColumn, read_returns
 
 TODAY = date(2026, 11, 23)
@@ -170,6 +171,25 @@ def test_the_header_is_exact(root: Path, header: str) -> None:
     error = refusal(root, f"{header}\n{GOOD}")
     assert error.where == f"{CSV}:1"
     assert error.what == f"The first line is {header!r}, but should be 'date,return'."
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["date;return\n2026-01-01;0.1\n", "date\treturn\n", "date,return\n2026-01-01;0,1\n2026-01-02;0.1\n"],
+)
+def test_semicolons_and_tabs_are_told_to_be_commas(root: Path, text: str) -> None:
+    problems = each_problem(refusal(root, text))
+    assert any("with a comma" in one.fix for one in problems)
+
+
+def test_each_kind_of_bad_row_is_carried_once_and_counted(root: Path) -> None:
+    rows = "2026-01-01,1%\n2026-01-02,nan\n2026-01-03,2%\n2026-01-04,3%\n2026-01-05,0.1\n"
+    error = refusal(root, f"date,return\n{rows}")
+    assert error.what == "The return '1%' is not a plain decimal number."
+    assert [(one.where, one.what) for one in each_problem(error)] == [
+        (f"{CSV}:2", f"{error.what} (2 more lines have this.)"),
+        (f"{CSV}:3", "The return 'nan' is not a plain decimal number."),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ reason for a rule here has changed with it.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ from pydantic import (
 from ruamel.yaml import YAML
 
 from portfolio_rebalance.errors import BadDataError, ConfigError, MissingDataError, StrictYamlError
+from portfolio_rebalance.workspace.problems import each_problem
 from portfolio_rebalance.workspace.schema import validate
 from portfolio_rebalance.workspace.strict_yaml import Document, Value, parse
 
@@ -194,9 +196,12 @@ AMBIGUOUS = {
     "hexadecimal too": (words("0X1f -0x1 0xdead_beef"), None),
     "binary": (["0b101"], "Write 5,"),
     "sexagesimal": (words("1:30 190:20:30 -1:30 1:30.5 02:00"), None),
-    "with underscores": (["1_000"], "Write 1000,"),
+    "with underscores": (["1_000"], "Write 1000."),
     "with underscores too": (words("1_000.5 1__0 -_ +_1"), None),
-    "with commas": (words("1,000 1,5 60,000.00"), None),
+    "with underscores, as money": (["20_400"], "Write 20400."),
+    "with commas": (["1,5"], "Write a plain decimal number."),
+    "with commas, by thousands": (["1,000"], "Write 1000."),
+    "with commas and cents": (["60,000.00"], "Write 60000.00."),
     "with an exponent": (["1e-3"], "Write 0.001,"),
     "with an exponent too": (words("1.0e+999 1e5 1E5 1.5e3 -1e5 1.e3 .5e1 1e999999999"), None),
     "without leading zero": ([".5"], "Write 0.5,"),
@@ -228,7 +233,16 @@ AMBIGUOUS = {
             "2026-02-30T02:00:00Z",
             "2026-11-23T02:00:00.1234567Z",
         ],
-        "Write it in the form 2026-11-23 or 2026-11-23T02:00:00Z",
+        None,
+    ),
+}
+NEVER_TEXT = {
+    *words("1_000 1_000.5 1__0 1,000 1,5 60,000.00 20_400"),
+    *(
+        scalar
+        for why, (scalars, _) in AMBIGUOUS.items()
+        if re.match("a date|an instant", why)
+        for scalar in scalars
     ),
 }
 AMBIGUOUS_CASES = [
@@ -245,11 +259,50 @@ def test_ambiguous_scalar_is_refused_with_its_line_and_fix(scalar: str, fix: str
         assert error.where == "f.yaml:3"
         assert error.what.startswith(f"`{scalar}" if len(scalar) <= 60 else "`")
         assert fix is None or error.fix.startswith(fix)
-        assert f'"{scalar}"' in error.fix
+        assert scalar[:4] != "2026" or "without quotes" in error.fix
+        assert (f'"{scalar}"' in error.fix) == (scalar not in NEVER_TEXT)
         if "," not in scalar:
             refusal(f"[{scalar}, 1]", loader)
         refusal(f"{scalar}: 1", loader)
         assert value_of(f'key: "{scalar}"', loader) == {"key": scalar}
+
+
+@pytest.mark.parametrize(
+    ("scalar", "in_utc"),
+    [
+        ("2026-11-23T02:00:00+02:00", "2026-11-23T00:00:00Z"),
+        ("2026-11-23 02:00:00-05:00", "2026-11-23T07:00:00Z"),
+    ],
+)
+def test_timestamp_with_an_offset_is_told_its_instant_in_utc(scalar: str, in_utc: str) -> None:
+    assert refusal(f"as_of: {scalar}").fix == f"Write {in_utc}, without quotes."
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"), [("60,000", "60000"), ("60,500", "60500"), ("1,250.75", "1250.75")]
+)
+def test_separator_inside_braces_is_named_and_not_taken_for_a_key(text: str, plain: str) -> None:
+    error = refusal(f"STR-001: {{capital: {text}, target: 1}}\n")
+    assert error.where == "f.yaml:1"
+    assert error.what == f"The comma in `{text}` ends the value {text.split(',')[0]}."
+    assert error.fix == f"Write numbers without separators: {plain}."
+
+
+def test_ambiguous_values_do_not_hide_each_other() -> None:
+    error = refusal("a: 010\nb: yes\nc: {d: 1_000, e: 2}\nc: 3\n")
+    assert error.what.endswith("(3 more problems after this one.)")
+    assert [(one.where, one.what.split("`")[1]) for one in each_problem(error)] == [
+        ("f.yaml:1", "010"),
+        ("f.yaml:2", "yes"),
+        ("f.yaml:3", "1_000"),
+        ("f.yaml:4", "c"),
+    ]
+
+
+def test_problems_without_end_are_counted_and_not_all_kept() -> None:
+    error = refusal("- 010\n" * 100_000)
+    assert len(each_problem(error)) == 51
+    assert each_problem(error)[-1].what == "151 more problems from here on."
 
 
 @BOTH_LOADERS
@@ -323,7 +376,9 @@ def test_second_document_is_refused(loader: Any, text: str) -> None:
 @BOTH_LOADERS
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "---\n", "---\n...\n"])
 def test_empty_document_is_refused(loader: Any, text: str) -> None:
-    assert refusal(text, loader).what == "The document is empty."
+    error = refusal(text, loader)
+    assert error.what == "The document is empty."
+    assert "remove" not in error.fix.lower()
 
 
 @BOTH_LOADERS
@@ -770,6 +825,10 @@ def test_the_first_error_in_the_file_is_named_and_the_others_are_counted() -> No
     assert error.where == ".crypto/f.yaml:11"
     assert error.what == "`enabled` is 3, but should be true or false. (3 more problems after this one.)"
     assert "(1 more problem after" in failure("enabled: 3\ncurrency: EUR\n").what
+    assert [(one.where, type(one)) for one in each_problem(error)] == [
+        (f".crypto/f.yaml:{line}", ConfigError) for line in (11, 12, 14, 15)
+    ]
+    assert each_problem(error)[0].what == "`enabled` is 3, but should be true or false."
 
 
 def test_a_message_stays_on_one_line_whatever_the_file_holds() -> None:
