@@ -63,6 +63,25 @@ def test_drift_beyond_a_threshold_is_a_basis(tmp_path: Path, capital: int, recom
     assert chosen.drift_after < chosen.drift_before
 
 
+@pytest.mark.parametrize(("threshold", "basis"), [(2, "drift"), (50, "improvement")])
+def test_portfolio_drift_is_a_basis_beyond_its_own_threshold(
+    tmp_path: Path, threshold: int, basis: str
+) -> None:
+    """No strategy drifted by 5 % (all by 4), but the mode brings the total back under its limit anyway."""
+    config = (
+        f"portfolio_rebalance:\n  drift_thresholds: {{portfolio_drift_percent: {threshold}}}\n"
+        "  circuit_breakers: {max_total_deployed_percent: 31}\n  limit_buffer_bp: 100\n"
+    )
+    strategies = on_target(a=20_000, b=10_000)
+    strategies |= changed(strategies, "STR-A", market_value=20_850)
+    root = make_workspace(tmp_path, strategies, total_capital=100_000, config=config)
+    result = run(root, "--mode", "proportional")
+    assert result.decision is not None
+    assert result.assessment is not None
+    assert result.assessment.portfolio_drift_flagged is (threshold == 2)
+    assert result.decision.basis == basis
+
+
 def test_a_pinned_strategy_that_drifted_is_no_basis(tmp_path: Path) -> None:
     strategies = changed(on_target(a=20_000, b=10_000), "STR-B", market_value=12_000, pinned=True)
     result = run(make_workspace(tmp_path, strategies, total_capital=100_000), "--mode", "proportional")
