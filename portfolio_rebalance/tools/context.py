@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from portfolio_rebalance.allocation import mode_names
 from portfolio_rebalance.analytics import ReturnsTable
-from portfolio_rebalance.clock import Clock
+from portfolio_rebalance.clock import Clock, parse_instant
 from portfolio_rebalance.config import Config
 from portfolio_rebalance.errors import UsageError
 from portfolio_rebalance.tools.frames import (
@@ -24,8 +24,12 @@ from portfolio_rebalance.tools.frames import (
 )
 from portfolio_rebalance.workspace import LoadedState, load_state, state_instant, workspace_at
 
-__all__ = ["ToolContext", "open_context"]
+__all__ = ["AsOf", "ToolContext", "open_context"]
 
+AsOf: TypeAlias = datetime | date | str
+"""An aware UTC instant, its text (2024-01-31T02:00:00Z), or a day, which stands for its beginning."""
+
+_DAY_LENGTH: Final = len("2024-01-31")
 _NO_TODAY: Final = datetime.max.replace(tzinfo=UTC)
 """A tool looks at an instant, whatever the machine's day is: later rows are left out, not refused."""
 
@@ -74,7 +78,7 @@ class ToolContext:
 
 
 def open_context(
-    *, workspace: str | Path | None, returns: ReturnsLike | None, as_of: datetime | None
+    *, workspace: str | Path | None, returns: ReturnsLike | None, as_of: AsOf | None
 ) -> ToolContext:
     """Read a workspace, or wrap returns.
 
@@ -89,24 +93,30 @@ def open_context(
         raise UsageError(
             "Give either a workspace or returns.", where="workspace, returns", fix="Pass exactly one."
         )
-    if as_of is not None:
-        _require_instant(as_of)
+    given = None if as_of is None else _instant(as_of)
     if workspace is not None:
         root = workspace_at(Path(workspace))
-        instant = as_of or state_instant(root)
+        instant = given or state_instant(root)
         state = load_state(root, clock=Clock.at(instant, now=_NO_TODAY), mode_names=mode_names())
         return ToolContext(as_of=instant, config=state.config, series=state.returns, state=state)
     assert returns is not None
     series = dated_series(
-        returns, last_closed_day=None if as_of is None else as_of.date() - timedelta(days=1)
+        returns, last_closed_day=None if given is None else given.date() - timedelta(days=1)
     )
-    if as_of is None:
-        as_of = datetime.combine(last_day_of(series) + timedelta(days=1), time(), tzinfo=UTC)
-    return ToolContext(as_of=as_of, config=Config(), series=series, state=None)
+    if given is None:
+        given = datetime.combine(last_day_of(series) + timedelta(days=1), time(), tzinfo=UTC)
+    return ToolContext(as_of=given, config=Config(), series=series, state=None)
 
 
-def _require_instant(as_of: object) -> None:
+def _instant(as_of: object) -> datetime:
+    """An aware UTC instant, its text, or a day, which stands for its beginning."""
+    if isinstance(as_of, str):
+        text = f"{as_of}T00:00:00Z" if len(as_of) == _DAY_LENGTH else as_of
+        as_of = parse_instant(text, where="as_of")
+    if isinstance(as_of, date) and not isinstance(as_of, datetime):
+        as_of = datetime.combine(as_of, time(), tzinfo=UTC)
     if not isinstance(as_of, datetime) or as_of.utcoffset() != timedelta(0):
         raise UsageError(f"{as_of!r} is not in UTC.", where="as_of", fix="Pass a datetime with tzinfo=UTC.")
     if not (EARLIEST_YEAR <= as_of.year <= LATEST_YEAR):
         raise UsageError(f"{as_of!r} is out of range.", where="as_of", fix="Use a year that had markets.")
+    return as_of

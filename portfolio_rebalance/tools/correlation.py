@@ -31,7 +31,7 @@ from portfolio_rebalance.records import (
     RedundantPair,
     UnknownPair,
 )
-from portfolio_rebalance.tools.context import open_context
+from portfolio_rebalance.tools.context import AsOf, open_context
 from portfolio_rebalance.tools.frames import ReturnsLike
 from portfolio_rebalance.tools.settings import limits_from
 from portfolio_rebalance.units import Bp, PercentLike, bp_map_from_percent
@@ -50,7 +50,7 @@ def calculate_correlation_matrix(
     *,
     workspace: str | Path | None = None,
     returns: ReturnsLike | None = None,
-    as_of: datetime | None = None,
+    as_of: AsOf | None = None,
     allocations: Mapping[str, PercentLike] | None = None,
     previous_high_pairs: Iterable[Pair] = (),
 ) -> CorrelationReport:
@@ -61,7 +61,7 @@ def calculate_correlation_matrix(
         lookback_days: Calendar days, not rows.
         workspace: A workspace to read returns, thresholds and allocations from; or
         returns: daily returns as fractions: a pandas frame, ``{id: {day: return}}`` or ``{id: [returns]}``.
-        as_of: The instant; by default the workspace's own state, or the day after the last return.
+        as_of: An aware UTC instant, its text, or a day (its beginning); by default the workspace's own state, or the day after the last return.
         allocations: Percent of total capital by id, for exposures; the workspace's when it is given.
         previous_high_pairs: Pairs that were HIGH in the last committed run.
 

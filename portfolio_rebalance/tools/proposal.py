@@ -15,7 +15,7 @@ from portfolio_rebalance.config import Config
 from portfolio_rebalance.errors import UsageError
 from portfolio_rebalance.records import Proposal
 from portfolio_rebalance.tools.compliance import ClustersLike, cluster_ids
-from portfolio_rebalance.tools.context import open_context
+from portfolio_rebalance.tools.context import AsOf, open_context
 from portfolio_rebalance.tools.correlation import correlation_report
 from portfolio_rebalance.tools.settings import limits_from, mode_settings_from
 from portfolio_rebalance.tools.statistics import StrategyStatistics, strategy_statistics
@@ -29,7 +29,7 @@ def generate_rebalance_proposal(
     algorithm_mode: str,
     *,
     workspace: str | Path | None = None,
-    as_of: datetime | None = None,
+    as_of: AsOf | None = None,
     clusters: ClustersLike | None = None,
     sharpe_ratios: Mapping[str, float | None] | None = None,
     volatilities: Mapping[str, float | None] | None = None,
@@ -43,7 +43,7 @@ def generate_rebalance_proposal(
         current_allocations: Percent of total capital by id.
         algorithm_mode: Registered name; hyphens and underscores are equal.
         workspace: Where to read whatever is not given: clusters, statistics, targets, pins, settings.
-        as_of: The instant for that; the workspace's own state by default.
+        as_of: An aware UTC instant, its text, or a day (its beginning), for that; the workspace's own state by default.
         clusters: Correlated clusters: ids, or the clusters of a correlation report.
         sharpe_ratios: By id, annualised.
         volatilities: By id, annualised.

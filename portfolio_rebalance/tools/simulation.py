@@ -38,7 +38,7 @@ from portfolio_rebalance.records import (
     WalkForwardEvidence,
     canonical_bytes,
 )
-from portfolio_rebalance.tools.context import open_context
+from portfolio_rebalance.tools.context import AsOf, open_context
 from portfolio_rebalance.tools.frames import ReturnsLike
 from portfolio_rebalance.units import BP_PER_UNIT, Bp, PercentLike, bp_map_from_percent, percent_from_bp
 
@@ -75,7 +75,7 @@ def simulate_rebalance_impact(
     *,
     workspace: str | Path | None = None,
     returns: ReturnsLike | None = None,
-    as_of: datetime | None = None,
+    as_of: AsOf | None = None,
     evidence: WalkForwardEvidence | None = None,
 ) -> ImpactReport:
     """Apply a proposal's weights to the window's daily returns and compare.
@@ -85,7 +85,7 @@ def simulate_rebalance_impact(
             percent of total capital.
         workspace: A workspace to read returns, estimates and total capital from; or
         returns: daily returns as fractions: a pandas frame, ``{id: {day: return}}`` or ``{id: [returns]}``.
-        as_of: The instant; the proposal's by default, else the workspace's own state or the returns' end.
+        as_of: An aware UTC instant, its text, or a day (its beginning); the proposal's by default, else the workspace's own state or the returns' end.
         evidence: The mode's walk-forward record, where it was computed.
 
     Returns:

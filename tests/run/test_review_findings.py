@@ -248,7 +248,9 @@ def test_series_are_joined_by_day_and_not_by_position() -> None:
     assert report.as_of == datetime(2024, 2, 10, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("as_of", ["2024-01-01", datetime(2024, 1, 1), datetime(1, 1, 1, tzinfo=UTC)])
+@pytest.mark.parametrize(
+    "as_of", ["2024-01-01T00:00:00", "yesterday", datetime(2024, 1, 1), datetime(1, 1, 1, tzinfo=UTC), 5]
+)
 def test_an_instant_that_is_none_is_refused(as_of: object) -> None:
     with pytest.raises(UsageError):
         calculate_correlation_matrix(["STR-A"], returns=FRAME, as_of=as_of)  # type: ignore[arg-type]

@@ -42,6 +42,14 @@ def test_frame_mapping_and_sequences_give_the_same_report() -> None:
     assert by_frame.as_of == datetime(2024, 2, 10, tzinfo=UTC)
 
 
+def test_an_instant_may_be_text_or_a_day() -> None:
+    reports = [
+        calculate_correlation_matrix(["STR-A", "STR-B"], 30, returns=FRAME, as_of=as_of)
+        for as_of in (datetime(2024, 2, 5, tzinfo=UTC), date(2024, 2, 5), "2024-02-05", "2024-02-05T00:00:00Z")
+    ]
+    assert reports == [reports[0]] * 4
+
+
 def test_frame_of_the_matrix_equals_pandas() -> None:
     holes = FRAME.mask(RNG.random(FRAME.shape) < 0.1)
     report = calculate_correlation_matrix(list(FRAME), 40, returns=holes)
