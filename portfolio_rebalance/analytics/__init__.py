@@ -28,10 +28,12 @@ from portfolio_rebalance.analytics.metrics import (
     volatility,
     win_rate,
 )
-from portfolio_rebalance.analytics.returns import Floats, ReturnsTable, calendar_window
+from portfolio_rebalance.analytics.returns import Days, Floats, Integers, ReturnsTable, calendar_window
 
 __all__ = [
+    "Days",
     "Floats",
+    "Integers",
     "PairwiseCorrelation",
     "ReturnsTable",
     "SharpeDifference",

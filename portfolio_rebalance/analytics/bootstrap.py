@@ -11,9 +11,8 @@ from math import sqrt
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from portfolio_rebalance.analytics.returns import Floats
+from portfolio_rebalance.analytics.returns import Floats, Integers, Words
 
 __all__ = ["SharpeDifference", "paired_sharpe_bootstrap", "splitmix64", "stationary_indices"]
 
@@ -44,7 +43,7 @@ def paired_sharpe_bootstrap(
     baseline: Floats,
     projected: Floats,
     *,
-    rows: npt.NDArray[np.int64],
+    rows: Integers,
     periods: int,
     risk_free_rate: float,
 ) -> SharpeDifference | None:
@@ -71,9 +70,7 @@ def paired_sharpe_bootstrap(
     return SharpeDifference(better, low, median, high, int(difference.size))
 
 
-def stationary_indices(
-    length: int, *, resamples: int, mean_block_days: float, seed: int
-) -> npt.NDArray[np.int64]:
+def stationary_indices(length: int, *, resamples: int, mean_block_days: float, seed: int) -> Integers:
     """Row numbers, shape (resamples, length): circular blocks whose length is geometric.
 
     Args:
@@ -89,12 +86,12 @@ def stationary_indices(
     starts = (splitmix64(seed >> 64, places.size) % np.uint64(length)).astype(np.int64)
     # Inside a block, row minus place stays what it was where the block began.
     shifts = np.repeat(starts - places, np.diff(places, append=begins.size))
-    rows: npt.NDArray[np.int64] = (shifts + np.arange(begins.size)).reshape(begins.shape)
+    rows: Integers = (shifts + np.arange(begins.size)).reshape(begins.shape)
     rows[rows >= length] -= length
     return rows
 
 
-def splitmix64(seed: int, count: int) -> npt.NDArray[np.uint64]:
+def splitmix64(seed: int, count: int) -> Words:
     """Pseudo-random 64-bit words (Steele, Lea & Flood 2014).
 
     numpy keeps the right to change the stream of its own generators from version to version; a plan's bytes

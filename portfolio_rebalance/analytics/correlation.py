@@ -12,9 +12,8 @@ from math import atanh, inf, sqrt, tanh
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from portfolio_rebalance.analytics.returns import Floats
+from portfolio_rebalance.analytics.returns import Flags, Floats, Integers
 
 __all__ = ["PairwiseCorrelation", "correlate", "duplicated", "fisher_interval", "lagged", "self_correlate"]
 
@@ -33,8 +32,8 @@ class PairwiseCorrelation:
     """
 
     rho: Floats
-    observations: npt.NDArray[np.int64]
-    constant: npt.NDArray[np.bool_]
+    observations: Integers
+    constant: Flags
 
 
 def correlate(left: Floats, right: Floats, *, min_observations: int) -> PairwiseCorrelation:

@@ -9,13 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-__all__ = ["Floats", "ReturnsTable", "calendar_window"]
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+__all__ = ["Days", "Flags", "Floats", "Integers", "ReturnsTable", "Words", "calendar_window"]
+
+Days: TypeAlias = "npt.NDArray[np.datetime64]"
+Floats: TypeAlias = "npt.NDArray[np.float64]"
+Integers: TypeAlias = "npt.NDArray[np.int64]"
+Words: TypeAlias = "npt.NDArray[np.uint64]"
+Flags: TypeAlias = "npt.NDArray[np.bool_]"
+# Text, so that numpy.typing is never imported: it costs more than any function here.
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,7 @@ class ReturnsTable:
 
 
 def calendar_window(
-    series: Mapping[str, tuple[npt.NDArray[np.datetime64], Floats]], *, last_day: date, lookback_days: int
+    series: Mapping[str, tuple[Days, Floats]], *, last_day: date, lookback_days: int
 ) -> ReturnsTable:
     """Cut series to the last ``lookback_days`` calendar days up to and including ``last_day``.
 

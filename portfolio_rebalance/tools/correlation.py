@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from portfolio_rebalance.analytics import (
+    Floats,
     PairwiseCorrelation,
     ReturnsTable,
     connected_components,
@@ -239,7 +240,7 @@ def _clusters(
 
 
 def _misdated(
-    values: np.typing.NDArray[np.float64],
+    values: Floats,
     ids: Sequence[str],
     rho: Mapping[Pair, float | None],
     *,

@@ -15,9 +15,8 @@ from datetime import date
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
-from portfolio_rebalance.analytics import Floats, ReturnsTable, calendar_window
+from portfolio_rebalance.analytics import Days, Floats, ReturnsTable, calendar_window
 from portfolio_rebalance.errors import UsageError
 
 __all__ = [
@@ -31,7 +30,7 @@ __all__ = [
     "window_of",
 ]
 
-DatedSeries: TypeAlias = tuple[npt.NDArray[np.datetime64], Floats]
+DatedSeries: TypeAlias = tuple[Days, Floats]
 
 
 EARLIEST_YEAR: Final = 1900
@@ -159,7 +158,7 @@ def window_of(
     )
 
 
-def _days(labels: Iterable[object]) -> npt.NDArray[np.datetime64]:
+def _days(labels: Iterable[object]) -> Days:
     days = []
     for label in labels:
         text = label.isoformat() if isinstance(label, date) else str(label)

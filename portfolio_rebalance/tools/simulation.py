@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from portfolio_rebalance.analytics import (
     Floats,
+    Integers,
     ReturnsTable,
     max_drawdown,
     paired_sharpe_bootstrap,
@@ -56,9 +56,9 @@ _NOT_COMPUTED = WalkForwardEvidence(
 class Draws:
     """Resampled rows by seed, so that all candidates of a run are judged on the same draws, made once."""
 
-    rows: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    rows: dict[str, Integers] = field(default_factory=dict)
 
-    def of(self, seed: str, *, days: int, config: Config) -> npt.NDArray[np.int64]:
+    def of(self, seed: str, *, days: int, config: Config) -> Integers:
         """Rows drawn from a hexadecimal seed."""
         if seed not in self.rows:
             self.rows[seed] = stationary_indices(

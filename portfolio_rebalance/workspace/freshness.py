@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from portfolio_rebalance.analytics.returns import Days, Floats
 from portfolio_rebalance.clock import Clock, format_instant
 from portfolio_rebalance.errors import StaleDataError
 from portfolio_rebalance.workspace import layout
@@ -30,7 +30,7 @@ __all__ = [
 
 FRESH_FOR: Final = timedelta(hours=24)
 
-Series: TypeAlias = tuple[npt.NDArray[np.datetime64], npt.NDArray[np.float64]]
+Series: TypeAlias = tuple[Days, Floats]
 """Days (``datetime64[D]``, ascending) and the return of each; NaN where there is none."""
 
 _Kind: TypeAlias = Literal["snapshot", "return"]

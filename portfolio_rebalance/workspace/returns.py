@@ -18,16 +18,15 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from portfolio_rebalance.analytics.returns import Days, Floats
 from portfolio_rebalance.errors import BadDataError, FutureDataError, MissingDataError, UnsafePathError
 from portfolio_rebalance.workspace.files import FileBytes, exists, read_bytes
 from portfolio_rebalance.workspace.problems import carrying
 
 __all__ = ["ReturnColumn", "read_returns"]
 
-Days: TypeAlias = NDArray[np.datetime64]
-Returns: TypeAlias = NDArray[np.float64]
+Returns: TypeAlias = Floats
 
 _STRATEGY_ID: Final = re.compile(r"STR-[A-Z0-9][A-Z0-9_-]{0,31}")
 _MAX_BYTES: Final = 16_000_000
