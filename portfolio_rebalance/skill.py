@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from portfolio_rebalance.allocation import find_mode, mode_names
 from portfolio_rebalance.clock import Clock, parse_instant
-from portfolio_rebalance.errors import RebalanceError, UsageError
+from portfolio_rebalance.errors import RebalanceError, UsageError, WorkspaceNotFoundError
 from portfolio_rebalance.records import ErrorReport, RebalanceRequest, RebalanceResult
 from portfolio_rebalance.run import Session, drive_by_rules, record
 from portfolio_rebalance.workspace import find_workspace, workspace_at
@@ -111,8 +111,17 @@ def _run(request: RebalanceRequest, *, now: datetime, progress: Callable[[str], 
             where="--execute",
             fix="Leave it out to get a plan.",
         )
+    if now.utcoffset() is None:
+        raise UsageError(f"{now!r} has no time zone.", where="now", fix="Pass an aware datetime.")
     clock = Clock.live(now) if request.as_of is None else Clock.at(request.as_of, now=now)
-    root = workspace_at(Path(request.workspace)) if request.workspace else find_workspace(Path.cwd())
+    try:
+        root = workspace_at(Path(request.workspace)) if request.workspace else find_workspace(Path.cwd())
+    except OSError as cause:
+        raise WorkspaceNotFoundError(
+            f"The folder cannot be read: {cause.strerror}.",
+            where="workspace",
+            fix="Name one with --workspace.",
+        ) from None
     session = Session(root=root, clock=clock, request=request)
     drive_by_rules(session, progress=progress)
     return record(session)
@@ -159,6 +168,8 @@ def _held(hold: object) -> tuple[str, ...]:
 
 def _money(amount: object) -> Decimal:
     """A total as a person copies it from the message that asked for it."""
+    if isinstance(amount, int) and not 0 < amount < 10**14:
+        amount = "a number out of range"
     text = format(amount, "f") if isinstance(amount, Decimal) and abs(amount.adjusted()) < 30 else str(amount)
     if isinstance(amount, bool) or not _AMOUNT.fullmatch(text) or not Decimal(text) > 0:
         raise UsageError(

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from io import StringIO, TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from portfolio_rebalance.cli.outcome import INTERRUPTED, PROGRAM, Outcome, of_error
@@ -36,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is not None:
         return _run(list(argv))
+    for name in ("stdout", "stderr"):  # a daemon may have closed them
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - stays open
     gc.disable()  # nearly all that is made stays alive until the end; walking it costs a fifth of a dry run
     try:
         return _run(sys.argv[1:])
@@ -88,7 +92,7 @@ def _present(outcome: Outcome, *, as_json: bool) -> int:
     except OSError as error:
         with suppress(OSError, ValueError):  # else the interpreter's last flush complains
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        if isinstance(error, BrokenPipeError):  # the reader has read enough
+        if isinstance(error, BrokenPipeError) or outcome.refused:  # read enough, or nobody to complain to
             return outcome.exit_code
         sys.stderr.write(f"error: cannot write the output: {error.strerror}\n")
         return 1

@@ -38,14 +38,20 @@ class Outcome:
 
     def as_json(self) -> str:
         """One JSON object on one line, in ASCII."""
-        from pydantic_core import to_json
+        from pydantic_core import PydanticSerializationError, to_json
 
         document = self.document
         if isinstance(document, Mapping):
             document = {"schema_version": 1, "exit_code": self.exit_code, **document}
         else:
             document = document.model_copy(update={"exit_code": self.exit_code})
-        return to_json(document, by_alias=True, ensure_ascii=True).decode() + "\n"
+        try:
+            return to_json(document, by_alias=True, ensure_ascii=True).decode() + "\n"
+        except (PydanticSerializationError, UnicodeEncodeError) as error:
+            if "KeyboardInterrupt" in str(error):
+                raise KeyboardInterrupt from None
+            plain = document if isinstance(document, Mapping) else document.model_dump(by_alias=True)
+            return to_json(_writable(plain), ensure_ascii=True).decode() + "\n"
 
 
 def of_result(result: RebalanceResult, *, exit_code: int, workspace: str | None) -> Outcome:
@@ -87,7 +93,7 @@ def _explained(error: BaseException) -> tuple[str, int, str, str, str]:
     """Code, exit code, what, where, what to do."""
     if isinstance(error, RebalanceError):
         return error.code, error.exit_code, error.what, error.where, error.fix
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt) or "KeyboardInterrupt" in str(error):
         return "interrupted", INTERRUPTED, "Interrupted.", "", ""
     if isinstance(error, OSError):
         return "os_error", 1, f"{error.strerror or error}.", str(error.filename or ""), ""
@@ -101,6 +107,15 @@ def _explained(error: BaseException) -> tuple[str, int, str, str, str]:
         return UsageError.code, UsageError.exit_code, error.format_message(), "command line", fix
     fix = "This is a fault of the program; please report it with the command you ran."
     return "unexpected", 1, f"{type(error).__name__}: {error}", "", fix
+
+
+def _writable(node: object) -> object:
+    """The same without what no encoding can write: a path may hold any byte."""
+    if isinstance(node, Mapping):
+        return {_writable(key): _writable(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_writable(value) for value in node]
+    return node.encode("utf-8", "replace").decode() if isinstance(node, str) else node
 
 
 def _one_line(text: str) -> str:

@@ -1,7 +1,8 @@
 """Record: the result of a decided run, its plan in the ledger, its assessment file.
 
-The ledger comes first: the file is a projection that can be written again from it. Only canonical content
-is written; the same run again changes nothing.
+The file is written first and taken back if the ledger refuses: a full disk leaves neither. A crash between
+the two leaves a file that the same run finds again. Only canonical content is written; the same run again
+changes nothing, and inputs that changed while the run was thinking abort it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from portfolio_rebalance.clock import format_instant
 from portfolio_rebalance.records import Plan, RebalanceResult, canonical_bytes
 from portfolio_rebalance.run.plans import build_plan, plan_id_of, run_id_of
 from portfolio_rebalance.run.session import Session
-from portfolio_rebalance.workspace import Ledger, RunEntry, exclusive, free_name, to_yaml, write_atomic
+from portfolio_rebalance.workspace import (
+    Ledger,
+    RunEntry,
+    exclusive,
+    free_name,
+    require_unchanged,
+    to_yaml,
+    write_atomic,
+)
+from portfolio_rebalance.workspace.files import exists
 
 __all__ = ["record", "result_of"]
 
@@ -56,6 +66,7 @@ def record(session: Session) -> RebalanceResult:
     Raises:
         WorkspaceBusyError: Another process is writing.
         LedgerError: The ledger cannot be used; nothing was written.
+        BadDataError: An input changed since it was read; nothing was written.
     """
     plan = build_plan(session)
     day = session.clock.as_of.date().isoformat()
@@ -65,9 +76,16 @@ def record(session: Session) -> RebalanceResult:
             session.root, f"portfolio-rebalance/assessment-{day}", same=lambda data: data == content
         )
         result = result_of(session, plan=plan, written=(f"{session.root.name}/{name}",))
-        with Ledger.open(session.root) as ledger:
-            ledger.add_run(_entry(session, result, plan))
+        require_unchanged(session.root, session.state.portfolio.inputs)
+        already = exists(session.root, name)
         write_atomic(session.root, name, content)
+        try:
+            with Ledger.open(session.root) as ledger:
+                ledger.add_run(_entry(session, result, plan))
+        except BaseException:
+            if not already:
+                (session.root / name).unlink(missing_ok=True)
+            raise
     return result
 
 

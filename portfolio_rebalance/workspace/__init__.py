@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from portfolio_rebalance.workspace.config_file import LoadedConfig, load_config
+from portfolio_rebalance.workspace.inputs import require_unchanged
 from portfolio_rebalance.workspace.layout import find_workspace, workspace_at
 from portfolio_rebalance.workspace.ledger import Ledger, RunEntry, RunStore
 from portfolio_rebalance.workspace.lock import exclusive
@@ -38,6 +39,7 @@ __all__ = [
     "init_workspace",
     "load_config",
     "load_state",
+    "require_unchanged",
     "set_bootstrap_state",
     "set_registry_targets",
     "state_instant",

@@ -19,14 +19,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final, Protocol, Self
 
-from portfolio_rebalance.clock import format_instant, parse_instant
-from portfolio_rebalance.errors import LedgerError, PlanNotFoundError
+from portfolio_rebalance.clock import parse_instant
+from portfolio_rebalance.errors import LedgerError, PlanNotFoundError, UsageError
 from portfolio_rebalance.records import RunSummary
 
 __all__ = ["LEDGER", "Ledger", "RunEntry", "RunStore"]
 
 LEDGER: Final = "portfolio-rebalance/ledger.db"
 _VERSION: Final = 1
+_SQLITE_HEADER_BYTES: Final = 100
+_MOST_CAPITAL: Final = Decimal(10) ** 20
 _SCHEMA: Final = """
 CREATE TABLE plans (
     plan_id    TEXT PRIMARY KEY,
@@ -151,7 +153,7 @@ class Ledger:
                 plan_id, expires_at, content = entry.plan
                 self._connection.execute(
                     "INSERT INTO plans VALUES (?, ?, ?, ?) ON CONFLICT (plan_id) DO NOTHING",
-                    (plan_id, format_instant(entry.as_of), format_instant(expires_at), content),
+                    (plan_id, _stamp(entry.as_of), _stamp(expires_at), content),
                 )
             self._connection.execute(
                 "INSERT INTO runs (run_id, as_of, state, mode, recommendation, basis, total_capital,"
@@ -159,7 +161,7 @@ class Ledger:
                 " ON CONFLICT (run_id) DO NOTHING",
                 (
                     entry.run_id,
-                    format_instant(entry.as_of),
+                    _stamp(entry.as_of),
                     entry.state,
                     entry.mode,
                     entry.recommendation,
@@ -175,18 +177,27 @@ class Ledger:
         """When and how large total capital was at the last run up to an instant."""
         row = self._one(
             "SELECT as_of, total_capital FROM runs WHERE as_of <= ? ORDER BY as_of DESC, number DESC LIMIT 1",
-            (format_instant(until),),
+            (_stamp(until),),
         )
-        return None if row is None else (parse_instant(str(row[0]), where=LEDGER), Decimal(str(row[1])))
+        if row is None:
+            return None
+        with _as_ledger_error(LEDGER):
+            total = Decimal(str(row[1]))
+            if not (total.is_finite() and 0 < total < _MOST_CAPITAL):
+                raise ValueError(f"total capital {row[1]!r}")
+            return parse_instant(str(row[0]), where=LEDGER), total
 
     def last_committed_pairs(self, *, before: datetime, within: timedelta) -> tuple[tuple[str, str], ...]:
         """HIGH pairs of the last committed run before an instant, if recent enough."""
         row = self._one(
             "SELECT high_pairs FROM runs WHERE state = 'committed' AND as_of < ? AND as_of >= ?"
             " ORDER BY as_of DESC, number DESC LIMIT 1",
-            (format_instant(before), format_instant(before - within)),
+            (_stamp(before), _stamp(before - within)),
         )
-        return () if row is None else tuple((str(a), str(b)) for a, b in json.loads(str(row[0])))
+        if row is None:
+            return ()
+        with _as_ledger_error(LEDGER):
+            return tuple((str(a), str(b)) for a, b in json.loads(str(row[0])))
 
     def history(self) -> tuple[RunSummary, ...]:
         """Every run, newest first."""
@@ -195,18 +206,18 @@ class Ledger:
                 "SELECT run_id, as_of, mode, recommendation, basis, state, plan_id FROM runs"
                 " ORDER BY as_of DESC, number DESC"
             ).fetchall()
-        return tuple(
-            RunSummary(
-                run_id=row[0],
-                as_of=parse_instant(row[1], where=LEDGER),
-                mode=row[2],
-                recommendation=row[3],
-                basis=row[4],
-                status=row[5],
-                plan_id=row[6],
+            return tuple(
+                RunSummary(
+                    run_id=row[0],
+                    as_of=parse_instant(row[1], where=LEDGER),
+                    mode=row[2],
+                    recommendation=row[3],
+                    basis=row[4],
+                    status=row[5],
+                    plan_id=row[6],
+                )
+                for row in rows
             )
-            for row in rows
-        )
 
     def result(self, prefix: str) -> bytes:
         """The stored result of the run or plan whose id begins with ``prefix``.
@@ -216,14 +227,15 @@ class Ledger:
         Raises:
             PlanNotFoundError: No id does, or ids that differ do.
         """
+        rows = []
         with _as_ledger_error(LEDGER):
             rows = self._connection.execute(
                 "SELECT CASE WHEN substr(run_id, 1, ?) = ? THEN run_id ELSE plan_id END, result FROM runs"
                 " WHERE substr(plan_id, 1, ?) = ? OR substr(run_id, 1, ?) = ?"
                 " ORDER BY as_of DESC, number DESC",
-                (len(prefix), prefix) * 3,
+                (len(prefix), prefix if prefix.isascii() else "") * 3,
             ).fetchall()
-        if not prefix or len({row[0] for row in rows}) != 1:
+        if not prefix.isascii() or not prefix or len({row[0] for row in rows}) != 1:
             found = "No" if not rows else "More than one"
             raise PlanNotFoundError(
                 f"{found} stored plan or run begins with {prefix!r}.",
@@ -248,7 +260,17 @@ class Ledger:
         return row
 
 
+def _stamp(instant: datetime) -> str:
+    """An instant as text that sorts by time: always six decimals."""
+    return instant.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and _version(connection) == 0:
+        raise LedgerError(
+            "This is another program's database.", where=path.name, fix="Move it away; it was not touched."
+        )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -286,25 +308,36 @@ def _require_version(found: int, path: Path) -> None:
 
 
 def _require_plain(path: Path) -> None:
-    """Refuse a ledger, or its folder, that is a link or no plain file: it could lead outside."""
-    for place, wanted in ((path.parent, stat.S_ISDIR), (path, stat.S_ISREG)):
+    """Refuse a ledger, or what SQLite keeps beside it, that is no plain file: it could lead outside."""
+    beside = (path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))
+    for place in (path.parent, path, *beside):
         try:
-            mode = os.lstat(place).st_mode
-        except FileNotFoundError:
-            return
-        if not wanted(mode):
+            found = os.lstat(place)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        plain = stat.S_ISDIR(found.st_mode) if place == path.parent else _is_plain_file(found)
+        if not plain:
             raise LedgerError(
                 f"{place.name} is a link or not what it should be.",
                 where=place.name,
                 fix="Remove or rename it.",
             )
+    if path.exists() and 0 < path.stat().st_size < _SQLITE_HEADER_BYTES:
+        raise LedgerError(
+            f"{path.name} was cut off.", where=path.name, fix="Restore it from a backup, or move it away."
+        )
+
+
+def _is_plain_file(found: os.stat_result) -> bool:
+    """A regular file with one name: SQLite writes to whatever stands beside its database."""
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
 
 
 @contextmanager
 def _as_ledger_error(where: Path | str) -> Iterator[None]:
     try:
         yield
-    except (sqlite3.Error, OSError) as cause:
+    except (sqlite3.Error, OSError, ValueError, ArithmeticError, TypeError, UsageError) as cause:
         raise LedgerError(
             f"The ledger cannot be used: {cause}.",
             where=Path(where).name,

@@ -28,7 +28,7 @@ _INVISIBLE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 # Letters and marks that Unicode itself calls ignorable: they show nothing. The two variation selectors that
 # ordinary emoji carry (FE0E, FE0F) are left out.
 _INVISIBLE: Final = frozenset(
-    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2028\u2029\u3164\uffa0"
+    "\u034f\u2800\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2028\u2029\u3164\uffa0"
     + "".join(map(chr, range(0xFE00, 0xFE0E)))
     + "".join(map(chr, range(0xE0100, 0xE01F0)))
 )
