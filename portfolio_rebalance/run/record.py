@@ -12,6 +12,7 @@ from datetime import datetime
 from itertools import combinations
 
 from portfolio_rebalance.clock import format_instant
+from portfolio_rebalance.errors import BlockedError
 from portfolio_rebalance.records import Plan, RebalanceResult, canonical_bytes
 from portfolio_rebalance.run.plans import build_plan, plan_id_of, run_id_of
 from portfolio_rebalance.run.session import Session
@@ -29,7 +30,6 @@ from portfolio_rebalance.workspace.files import exists
 __all__ = ["record", "result_of"]
 
 _STATUS = {"REBALANCE": "planned", "OPTIONAL": "planned", "HOLD": "hold", "BLOCKED": "blocked"}
-_EXIT_BLOCKED = 13
 _EXTREME_CORRELATION = 0.95
 
 
@@ -39,7 +39,7 @@ def result_of(session: Session, *, plan: Plan | None, written: tuple[str, ...]) 
     return RebalanceResult.model_validate(
         {
             "status": status,
-            "exit_code": _EXIT_BLOCKED if status == "blocked" else 0,
+            "exit_code": BlockedError.exit_code if status == "blocked" else 0,
             "run_id": run_id_of(session),
             "plan_id": None if plan is None else plan_id_of(plan),
             "as_of": session.clock.as_of,
