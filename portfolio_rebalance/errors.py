@@ -13,16 +13,26 @@ from typing import ClassVar
 __all__ = [
     "BadDataError",
     "BlockedError",
+    "BrokerError",
     "CapitalJumpError",
     "ConfigError",
+    "EditedMeanwhileError",
     "FutureDataError",
+    "HaltedError",
     "LedgerError",
     "MissingDataError",
+    "NeedsOperatorError",
+    "NotApprovedError",
+    "PlanChangedError",
+    "PlanConsumedError",
+    "PlanExpiredError",
     "PlanNotFoundError",
+    "PlanTamperedError",
     "RebalanceError",
     "StaleDataError",
     "StrictYamlError",
     "UnsafePathError",
+    "UnusablePlanError",
     "UsageError",
     "WorkspaceBusyError",
     "WorkspaceNotFoundError",
@@ -139,3 +149,68 @@ class BlockedError(RebalanceError):
 
     code = "blocked"
     exit_code = 13
+
+
+class NotApprovedError(RebalanceError):
+    """Nobody approved the plan, or a person declined; nothing was sent."""
+
+    code = "not_approved"
+    exit_code = 11
+
+
+class UnusablePlanError(RebalanceError):
+    """A plan that may not be executed (any more); nothing was sent."""
+
+    code = "unusable_plan"
+    exit_code = 12
+
+
+class PlanExpiredError(UnusablePlanError):
+    """The plan's or the approval's time has run out."""
+
+    code = "plan_expired"
+
+
+class PlanConsumedError(UnusablePlanError):
+    """The plan was executed, reverted or rejected: a plan is used once."""
+
+    code = "plan_consumed"
+
+
+class PlanTamperedError(UnusablePlanError):
+    """What is stored is not what its digest or its approval's seal says."""
+
+    code = "plan_tampered"
+
+
+class PlanChangedError(UnusablePlanError):
+    """What the plan binds is no longer so: names what changed, from what to what."""
+
+    code = "plan_changed"
+
+
+class HaltedError(RebalanceError):
+    """A HALT file stands in the workspace; nothing more is sent."""
+
+    code = "halted"
+    exit_code = 15
+
+
+class NeedsOperatorError(RebalanceError):
+    """An execution could be neither finished nor reverted; a person must look."""
+
+    code = "needs_operator"
+    exit_code = 15
+
+
+class EditedMeanwhileError(NeedsOperatorError):
+    """A file that a committed change belongs in was edited by hand meanwhile; it was not touched."""
+
+    code = "edited_meanwhile"
+
+
+class BrokerError(RebalanceError):
+    """The venue cannot be used: not configured, not allowed, or it does not answer; nothing was sent."""
+
+    code = "broker"
+    exit_code = 15

@@ -4,6 +4,9 @@ In: plain values. Out: strict, frozen, closed, finite records with a canonical f
 derives; it never reads a file, computes a statistic or decides anything.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from portfolio_rebalance.records.assessment import Assessment, DeployedTotal, StrategyAssessment
 from portfolio_rebalance.records.base import ExactBp, FrozenMap, Instant, Money, Quantity, Record, StrategyId
 from portfolio_rebalance.records.canonical import canonical_bytes, digest, plain
@@ -22,6 +25,14 @@ from portfolio_rebalance.records.correlation import (
     LaggedPair,
     RedundantPair,
     UnknownPair,
+)
+from portfolio_rebalance.records.execution import (
+    Execution,
+    ExecutionStatus,
+    Instruction,
+    OrderLine,
+    PartialFill,
+    PostAllocation,
 )
 from portfolio_rebalance.records.impact import (
     ImpactReport,
@@ -42,8 +53,26 @@ from portfolio_rebalance.records.result import (
     RunSummary,
 )
 
+if TYPE_CHECKING:
+    from portfolio_rebalance.records.batch import (
+        Approval,
+        Market,
+        OpenExecution,
+        OrderFill,
+        RebalanceOrders,
+        RebalanceTrade,
+        Side,
+        StartedExecution,
+        Step,
+        StepState,
+        StoredStep,
+        StrategyBook,
+        Transfer,
+    )
+
 __all__ = [
     "Adjustment",
+    "Approval",
     "Assessment",
     "BlockedDiagnosis",
     "Candidate",
@@ -56,34 +85,52 @@ __all__ = [
     "DeployedTotal",
     "ErrorReport",
     "ExactBp",
+    "Execution",
+    "ExecutionStatus",
     "Finding",
     "FrozenMap",
     "ImpactReport",
     "Improvements",
     "Instant",
+    "Instruction",
     "LaggedPair",
     "LimitLine",
     "LimitStatus",
+    "Market",
     "Money",
+    "OpenExecution",
+    "OrderFill",
+    "OrderLine",
+    "PartialFill",
     "Plan",
     "PlannedStrategy",
     "Portfolio",
     "PortfolioMetrics",
     "Position",
+    "PostAllocation",
     "Proposal",
     "ProposalSummary",
     "Quantity",
+    "RebalanceOrders",
     "RebalanceRequest",
     "RebalanceResult",
+    "RebalanceTrade",
     "Record",
     "RedundantPair",
     "ResamplingEvidence",
     "Review",
     "RunSummary",
+    "Side",
+    "StartedExecution",
+    "Step",
+    "StepState",
+    "StoredStep",
     "StrategyAssessment",
+    "StrategyBook",
     "StrategyId",
     "StrategyState",
     "TradingCosts",
+    "Transfer",
     "UnknownPair",
     "Violation",
     "WalkForwardEvidence",
@@ -91,3 +138,28 @@ __all__ = [
     "digest",
     "plain",
 ]
+
+_OF_A_BATCH = frozenset(
+    {
+        "Approval",
+        "Market",
+        "OpenExecution",
+        "OrderFill",
+        "RebalanceOrders",
+        "RebalanceTrade",
+        "Side",
+        "StartedExecution",
+        "Step",
+        "StepState",
+        "StoredStep",
+        "StrategyBook",
+        "Transfer",
+    }
+)
+
+
+def __getattr__(name: str) -> Any:
+    """What only an execution needs is imported when it is asked for: a dry run is spared it."""
+    if name not in _OF_A_BATCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.batch"), name)
