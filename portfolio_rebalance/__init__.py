@@ -1,6 +1,6 @@
 """Rebalance a portfolio of automated trading strategies.
 
-The four tools work alone in a notebook; ``run_skill`` is the whole product as one function. Names are
+The five tools work alone in a notebook; ``run_skill`` is the whole product as one function. Names are
 loaded when they are first used, so that ``--help`` does not pay for numpy.
 """
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from portfolio_rebalance.skill import run_skill
     from portfolio_rebalance.tools import (
         calculate_correlation_matrix,
+        execute_rebalance_trades,
         generate_rebalance_proposal,
         simulate_rebalance_impact,
         verify_allocation_compliance,
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "calculate_correlation_matrix",
+    "execute_rebalance_trades",
     "generate_rebalance_proposal",
     "run_skill",
     "simulate_rebalance_impact",

@@ -11,7 +11,14 @@ import json
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 __all__ = ["CONFIG_ROOT", "Config", "Number"]
 
@@ -134,17 +141,21 @@ class Execution(Section):
 
     mode: Annotated[
         Literal["dry_run_default", "auto_execute"],
-        _only("dry_run_default", "execution"),
-        Field(description="What a bare run does."),
+        Field(description="What a bare run does: plan, or plan and ask (execute, where pre-approved)."),
     ] = "dry_run_default"
     approval_required: Annotated[
-        bool, _only(True, "execution"), Field(description="Whether a person must approve each plan.")
+        bool,
+        Field(
+            description="Whether a person must approve each plan. False: --execute on a terminal is the "
+            "approval; with auto_execute, a pre-approved plan is executed on paper without asking."
+        ),
     ] = True
     batch_execution: Annotated[
-        bool, _only(True, "execution"), Field(description="Execute all trades together.")
+        bool,
+        Field(description="Execute all trades together; false: one strategy at a time, each verified."),
     ] = True
     slippage_tolerance_bps: Annotated[
-        int, _only(50, "execution"), Field(description="Slippage beyond which a batch is reverted.")
+        int, Field(ge=1, le=1000, description="Slippage beyond which a batch is reverted.")
     ] = 50
     max_trades_per_rebalance: Annotated[
         int, Field(ge=1, le=1000, description="Strategies that may change in one rebalance.")
@@ -200,6 +211,30 @@ class Learning(Section):
     feedback_agent_enabled: Annotated[
         bool, _only(True, "learning"), Field(description="Call the feedback agent.")
     ] = True
+
+
+class BrokerSection(Section):
+    """Where orders go. Credentials are no part of it: they are read from the environment."""
+
+    kind: Annotated[
+        Literal["paper", "ccxt"], Field(description="The simulated venue, or an exchange for real.")
+    ] = "paper"
+    exchange: Annotated[str, Field(description="Name of the exchange, for kind ccxt, such as binance.")] = ""
+    sandbox: Annotated[bool, Field(description="Use the exchange's test host, where it has one.")] = False
+    symbols: Annotated[
+        dict[str, str],
+        Field(
+            description="The allow-list of what may be traded: asset to market symbol, such as BTC: BTC/USDT."
+        ),
+    ] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind == "ccxt" and not (self.exchange and self.symbols):
+            raise ValueError("kind ccxt needs an exchange and its symbols")
+        if self.kind == "paper" and (self.exchange or self.symbols or self.sandbox):
+            raise ValueError("exchange, sandbox and symbols belong to kind ccxt")
+        return self
 
 
 class ImprovementWeights(Section):
@@ -286,10 +321,16 @@ class Config(Section):
     simulation: Simulation = Simulation()
     approval_ttl_hours: Annotated[int, Field(ge=1, le=720, description="Hours until a plan expires.")] = 24
     max_plan_price_move_percent: Annotated[
-        Number, _only(Decimal(2), "execution"), Field(description="Price envelope of a plan.")
+        Percent, Field(description="How far a value may move before an approved plan is refused.")
     ] = Decimal(2)
     max_snapshot_age_days: Annotated[int, Field(ge=1, le=7, description="Older snapshots are refused.")] = 7
-    cooldown_hours: Annotated[int, _only(0, "execution"), Field(description="Rest between rebalances.")] = 0
+    cooldown_hours: Annotated[
+        int,
+        Field(
+            ge=0, le=8760, description="Pre-approved rebalances keep this distance, except for compliance."
+        ),
+    ] = 0
+    broker: BrokerSection = BrokerSection()
     llm: Annotated[
         dict[str, Any], _only({}, "model-driven review"), Field(description="Models and budgets.")
     ] = {}

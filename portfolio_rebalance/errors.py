@@ -29,6 +29,7 @@ __all__ = [
     "PlanNotFoundError",
     "PlanTamperedError",
     "RebalanceError",
+    "RevertedError",
     "StaleDataError",
     "StrictYamlError",
     "UnsafePathError",
@@ -207,6 +208,13 @@ class EditedMeanwhileError(NeedsOperatorError):
     """A file that a committed change belongs in was edited by hand meanwhile; it was not touched."""
 
     code = "edited_meanwhile"
+
+
+class RevertedError(RebalanceError):
+    """A batch was taken back: holdings are as before, costs aside."""
+
+    code = "reverted"
+    exit_code = 16
 
 
 class BrokerError(RebalanceError):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -21,7 +21,11 @@ from portfolio_rebalance.clock import Clock, parse_instant
 from portfolio_rebalance.errors import RebalanceError, UsageError, WorkspaceNotFoundError
 from portfolio_rebalance.records import ErrorReport, RebalanceRequest, RebalanceResult
 from portfolio_rebalance.run import Session, drive_by_rules, record
+from portfolio_rebalance.run.queries import executes_by_itself, is_settled
 from portfolio_rebalance.workspace import find_workspace, workspace_at
+
+if TYPE_CHECKING:
+    from portfolio_rebalance.run.approval import Person
 
 __all__ = ["parse_request", "run_skill"]
 
@@ -45,27 +49,27 @@ def run_skill(
     *,
     now: datetime | None = None,
     progress: Callable[[str], None] = lambda _stage: None,
+    person: Person | None = None,
 ) -> RebalanceResult:
-    """Plan a rebalance and store the plan.
+    """Plan a rebalance and store the plan; with ``execute``, execute the plan that was approved.
 
     Args:
         args: What a person would type, as one string or as words; or a mapping or a request.
         now: The machine's time, for tests; the real one by default.
         progress: Told the name of each stage before it runs.
+        person: Somebody at a terminal who can be asked; nobody by default, and then only what a person has
+            approved already, or pre-approved, is executed.
 
     Returns:
-        The result; ``status`` is ``refused`` and ``error`` set where the request or the data was refused,
-        in which case nothing was written.
+        The result; ``status`` is ``refused`` and ``error`` set where the request or the data was refused:
+        then no order was sent. A plan that could not be executed for want of approval stays stored, and is
+        in the result beside the error.
     """
     try:
         request = parse_request(args)
-        return _run(request, now=now or datetime.now(UTC), progress=progress)
+        return _run(request, now=now, progress=progress, person=person)
     except RebalanceError as error:
-        return RebalanceResult(
-            status="refused",
-            exit_code=error.exit_code,
-            error=ErrorReport(code=error.code, what=error.what, where=error.where, fix=error.fix),
-        )
+        return _refused(error)
 
 
 def parse_request(args: RequestLike) -> RebalanceRequest:
@@ -104,16 +108,27 @@ def _words(args: object) -> list[str]:
     )
 
 
-def _run(request: RebalanceRequest, *, now: datetime, progress: Callable[[str], None]) -> RebalanceResult:
-    if request.execute:
-        raise UsageError(
-            "--execute is not part of this version: it plans and moves no money.",
-            where="--execute",
-            fix="Leave it out to get a plan.",
-        )
-    if now.utcoffset() is None:
+def _refused(error: RebalanceError, planned: RebalanceResult | None = None) -> RebalanceResult:
+    values = {} if planned is None else dict(planned)
+    values |= {
+        "status": "refused",
+        "exit_code": error.exit_code,
+        "error": ErrorReport(code=error.code, what=error.what, where=error.where, fix=error.fix),
+    }
+    return RebalanceResult.model_validate(values)
+
+
+def _run(
+    request: RebalanceRequest,
+    *,
+    now: datetime | None,
+    progress: Callable[[str], None],
+    person: Person | None,
+) -> RebalanceResult:
+    if now is not None and now.utcoffset() is None:
         raise UsageError(f"{now!r} has no time zone.", where="now", fix="Pass an aware datetime.")
-    clock = Clock.live(now) if request.as_of is None else Clock.at(request.as_of, now=now)
+    instant = now or datetime.now(UTC)
+    clock = Clock.live(instant) if request.as_of is None else Clock.at(request.as_of, now=instant)
     try:
         root = workspace_at(Path(request.workspace)) if request.workspace else find_workspace(Path.cwd())
     except OSError as cause:
@@ -122,6 +137,43 @@ def _run(request: RebalanceRequest, *, now: datetime, progress: Callable[[str], 
             where="workspace",
             fix="Name one with --workspace.",
         ) from None
+    until_now = (lambda: now) if now is not None else (lambda: datetime.now(UTC))
+    return _served(request, root=root, clock=clock, now=until_now, progress=progress, person=person)
+
+
+def _served(
+    request: RebalanceRequest,
+    *,
+    root: Path,
+    clock: Clock,
+    now: Callable[[], datetime],
+    progress: Callable[[str], None],
+    person: Person | None,
+) -> RebalanceResult:
+    """Finish what was left; execute what is approved, or plan; and execute the plan if that is allowed."""
+    settled = is_settled(root)
+    if settled and not request.execute and not executes_by_itself(root, request):
+        return _planned(request, root=root, clock=clock, progress=progress)
+    from portfolio_rebalance.run import execute
+
+    at = execute.Counter(root=root, clock=clock, now=now, person=person, progress=progress)
+    execute.settle_what_was_left(at)
+    approved = execute.execute_approved(request, at=at) if request.execute else None
+    if approved is not None:
+        return execute.result_of_execution(approved, planned=None)
+    planned = _planned(request, root=root, clock=clock, progress=progress)
+    if planned.status != "planned" or request.dry_run:
+        return planned
+    try:
+        executed = execute.execute_planned(planned, request=request, at=at)
+    except RebalanceError as error:
+        return _refused(error, planned)
+    return planned if executed is None else execute.result_of_execution(executed, planned=planned)
+
+
+def _planned(
+    request: RebalanceRequest, *, root: Path, clock: Clock, progress: Callable[[str], None]
+) -> RebalanceResult:
     session = Session(root=root, clock=clock, request=request)
     drive_by_rules(session, progress=progress)
     return record(session)
@@ -131,7 +183,7 @@ def _request(given: dict[str, Any]) -> RebalanceRequest:
     """The one place where a request is checked and brought into its one form."""
     if given.get("dry_run") and given.get("execute"):
         raise UsageError("--dry-run and --execute exclude each other.", where="arguments", fix="Choose one.")
-    if not isinstance(given.pop("dry_run", True), bool):
+    if not isinstance(given.setdefault("dry_run", False), bool):
         raise UsageError("dry_run is true or false.", where="dry_run", fix="Leave it out: a run is dry.")
     if given.get("mode") is not None:
         given["mode"] = find_mode(str(given["mode"])).name

@@ -21,6 +21,7 @@ __all__ = [
     "PercentLike",
     "bp_from_percent",
     "bp_map_from_percent",
+    "exact_decimal",
     "percent_from_bp",
 ]
 
@@ -81,3 +82,13 @@ def bp_map_from_percent(percents: Mapping[str, PercentLike], *, where: str) -> d
 def percent_from_bp(bp: Bp | int) -> float:
     """The float nearest to a basis-point value in percent (1030 -> 10.3)."""
     return float(Fraction(bp) / BP_PER_PERCENT)
+
+
+def exact_decimal(value: Fraction, *, places: int = 18) -> Decimal:
+    """A fraction as a decimal of at most so many places, cut towards zero; exact where it has no more.
+
+    Written digit by digit: arithmetic on decimals would round to 28 digits, and a quantity may have 36.
+    """
+    digits = str(abs(value.numerator) * 10**places // value.denominator).zfill(places + 1)
+    whole, fraction = digits[:-places], digits[-places:].rstrip("0")
+    return Decimal(f"{'-' if value < 0 and int(digits) else ''}{whole}{'.' if fraction else ''}{fraction}")

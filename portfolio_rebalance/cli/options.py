@@ -36,7 +36,9 @@ ModeName = Annotated[
     str | None, typer.Option("--mode", metavar="MODE", help="How to rebalance; the modes stand below.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Plan only; this is the default.")]
-Execute = Annotated[bool, typer.Option("--execute", help="Refused: this version plans only.")]
+Execute = Annotated[
+    bool, typer.Option("--execute", help="Execute the approved plan; on a terminal, plan and ask.")
+]
 Hold = Annotated[
     list[str] | None,
     typer.Option("--hold", metavar="STRATEGY", help="Leave it unchanged in this run; repeatable."),

@@ -63,11 +63,12 @@ def plan(words: Sequence[str], *, progress: Progress) -> Outcome:
         words: As typed; ``--json`` and ``--detailed-exitcode`` among them belong to the command line.
         progress: Opens the display of the stage at work.
     """
+    from portfolio_rebalance.cli.person import person_at_terminal
     from portfolio_rebalance.skill import parse_request, run_skill
 
     request = parse_request(_mapping(words) if is_plain_run(words) else _without_ours(words))
     with progress() as show_stage:
-        result = run_skill(request, progress=show_stage)
+        result = run_skill(request, progress=show_stage, person=person_at_terminal())
     awaits = "--detailed-exitcode" in words and result.status == "planned"
     code = _AWAITS_APPROVAL if awaits else result.exit_code
     return of_result(result, exit_code=code, workspace=request.workspace)

@@ -10,7 +10,6 @@ imported inside the verb that needs them, so that ``--help`` stays fast.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import join
@@ -18,6 +17,8 @@ from typing import Annotated, Final
 
 import typer
 
+from portfolio_rebalance.cli.acting import add_acting_verbs
+from portfolio_rebalance.cli.context import Root, clock_of, named_workspace, root_of, workspace_of
 from portfolio_rebalance.cli.options import (
     AsOf,
     Confirm,
@@ -34,28 +35,22 @@ from portfolio_rebalance.cli.options import (
     verbs_or,
 )
 from portfolio_rebalance.cli.outcome import PROGRAM, Outcome, of_result, of_version
-from portfolio_rebalance.cli.plain_run import Progress, plan
-from portfolio_rebalance.clock import Clock, parse_instant
+from portfolio_rebalance.cli.plain_run import plan
 from portfolio_rebalance.errors import BadDataError, UsageError
 
 __all__ = ["app"]
 
 _LATER: Final = frozenset(
     {
-        "approve",
         "backtest",
         "book",
-        "confirm",
         "eval",
         "feedback",
-        "halt",
         "ingest",
         "mcp",
         "metrics",
         "monitor",
-        "reject",
         "report",
-        "resume",
         "schedule",
         "watch",
     }
@@ -64,17 +59,7 @@ _LATER: Final = frozenset(
 
 _free_text_app = new_app()
 app = verbs_or(_free_text_app)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Root:
-    """Options given before a verb, and the display of progress."""
-
-    progress: Progress
-    workspace: str | None
-    as_of: str | None
-    run_words: list[str] = field(default_factory=list)
-    detailed: bool = False
+add_acting_verbs(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -93,13 +78,13 @@ def _root(
 ) -> Outcome | None:
     """Plan a rebalance: drift, correlated clusters, hard limits, simulated impact, a plan to approve.
 
-    Without a verb it plans. Plain words do too: "reduce correlation", "fix drift", "rebalance". It places
-    no order and moves no money.
+    Without a verb it plans. Plain words do too: "reduce correlation", "fix drift", "rebalance". Orders are
+    placed with --execute alone, and only for a plan that a person approved.
     """
     run_words = option_words(
         mode=mode, dry_run=dry_run, execute=execute, hold=hold, confirm_capital=confirm_capital
     )
-    ctx.obj = _Root(
+    ctx.obj = Root(
         progress=ctx.obj, workspace=workspace, as_of=as_of, run_words=run_words, detailed=detailed_exitcode
     )
     if ctx.invoked_subcommand is not None:
@@ -128,11 +113,11 @@ def _free_text(
     """Plan a rebalance as the words ask: "reduce correlation", "fix drift", "rebalance"."""
     if words[0] in _LATER:
         raise UsageError(
-            f"{words[0]!r} is not part of this version: it plans, places no order and moves no money.",
+            f"{words[0]!r} is not part of this version.",
             where="command line",
             fix=f"See {PROGRAM} --help for what it can do.",
         )
-    root = _root_of(ctx)
+    root = root_of(ctx)
     options = option_words(
         mode=mode,
         dry_run=dry_run,
@@ -155,14 +140,20 @@ def init(
         str | None, typer.Argument(metavar="DIRECTORY", help="Where .crypto goes; here when left out.")
     ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="With data to try it on.")] = False,
+    passphrase: Annotated[
+        bool,
+        typer.Option("--passphrase", help="Set, or change, the passphrase for live money; nothing else."),
+    ] = False,
     json: Json = False,
     workspace: Workspace = None,
 ) -> Outcome:
     """Create a workspace; what exists stays as it is."""
+    if passphrase:
+        return _set_passphrase()
     from portfolio_rebalance.reporting import Paragraph
     from portfolio_rebalance.workspace import init_demo, init_workspace
 
-    named = _named_workspace(ctx, workspace)
+    named = named_workspace(ctx, workspace)
     if directory is not None and named is not None:
         raise UsageError(
             "DIRECTORY and --workspace both say where.", where="command line", fix="Give one of them."
@@ -189,13 +180,19 @@ def status(
     ctx: typer.Context, as_of: AsOf = None, json: Json = False, workspace: Workspace = None
 ) -> Outcome:
     """Show allocations, drift, profit and loss."""
-    from portfolio_rebalance.reporting import assessment_blocks
+    from portfolio_rebalance.reporting import assessment_blocks, standing_blocks
     from portfolio_rebalance.run import queries
+    from portfolio_rebalance.run.operator import standing
 
-    with _root_of(ctx).progress() as show_stage:
+    with root_of(ctx).progress() as show_stage:
         show_stage("reading")
-        assessment = queries.status(_workspace(ctx, workspace), clock=_clock(ctx, as_of))
-    return Outcome(document={"assessment": assessment}, blocks=lambda: assessment_blocks(assessment))
+        root, clock = workspace_of(ctx, workspace), clock_of(ctx, as_of)
+        assessment = queries.status(root, clock=clock)
+        waiting = standing(root, clock=clock)
+    return Outcome(
+        document={"assessment": assessment, "standing": waiting},
+        blocks=lambda: [*standing_blocks(waiting), *assessment_blocks(assessment)],
+    )
 
 
 @app.command("show")
@@ -210,8 +207,8 @@ def show(
     """Show a stored plan and all it rests on."""
     from portfolio_rebalance.run import queries
 
-    named = _named_workspace(ctx, workspace)
-    return of_result(queries.show(_workspace(ctx, workspace), plan), exit_code=0, workspace=named)
+    named = named_workspace(ctx, workspace)
+    return of_result(queries.show(workspace_of(ctx, workspace), plan), exit_code=0, workspace=named)
 
 
 @app.command("history")
@@ -220,7 +217,7 @@ def history(ctx: typer.Context, json: Json = False, workspace: Workspace = None)
     from portfolio_rebalance.reporting import history_blocks
     from portfolio_rebalance.run import queries
 
-    runs = queries.history(_workspace(ctx, workspace))
+    runs = queries.history(workspace_of(ctx, workspace))
     return Outcome(document={"runs": runs}, blocks=lambda: history_blocks(runs))
 
 
@@ -242,7 +239,7 @@ def config(
     from portfolio_rebalance.allocation import mode_names
     from portfolio_rebalance.workspace import load_config
 
-    loaded = load_config(_workspace(ctx, workspace), mode_names=mode_names())
+    loaded = load_config(workspace_of(ctx, workspace), mode_names=mode_names())
     label = loaded.label if loaded.sha256 else f"defaults, there is no {loaded.label}"
     return Outcome(
         document={
@@ -264,7 +261,7 @@ def doctor(
     from portfolio_rebalance.reporting import findings_blocks
     from portfolio_rebalance.workspace import examine
 
-    findings = examine(_workspace(ctx, workspace), clock=_clock(ctx, as_of), mode_names=mode_names())
+    findings = examine(workspace_of(ctx, workspace), clock=clock_of(ctx, as_of), mode_names=mode_names())
     broken = any(finding.severity == "error" for finding in findings)
     return Outcome(
         document={"findings": findings},
@@ -287,14 +284,37 @@ def install_skill_command(
 
     if project and user:
         raise UsageError("--project and --user exclude each other.", where="command line", fix="Choose one.")
-    named = _named_workspace(ctx, workspace)
+    named = named_workspace(ctx, workspace)
     home = Path(named) if named is not None else Path()
     path = install_skill(Path.home() if user else (home.parent if home.name == ".crypto" else home))
     return Outcome(document={"path": str(path)}, blocks=lambda: [Paragraph(f"installed {path}", "good")])
 
 
+def _set_passphrase() -> Outcome:
+    """Asked for at the terminal, twice; kept as a hash outside every workspace."""
+    import os
+
+    from portfolio_rebalance.cli.person import read_passphrase
+    from portfolio_rebalance.reporting import Paragraph
+    from portfolio_rebalance.vault import change_passphrase, has_passphrase, set_passphrase, vault_folder
+
+    folder = vault_folder()
+    old = read_passphrase("The passphrase until now: ") if has_passphrase(folder) else None
+    new = read_passphrase("New passphrase: ")
+    if read_passphrase("The same again: ") != new:
+        raise UsageError("The two differ; nothing was set.", where="terminal", fix="Try again.")
+    if old is None:
+        set_passphrase(folder, new, salt=os.urandom(16))
+    else:
+        change_passphrase(folder, old=old, new=new, salt=os.urandom(16))
+    return Outcome(
+        document={"status": "passphrase set", "folder": str(folder)},
+        blocks=lambda: [Paragraph(f"The passphrase is set; its hash is in {folder}.", "good")],
+    )
+
+
 def _plan(ctx: typer.Context, words: Sequence[str], *, detailed: bool) -> Outcome:
-    return plan([*words, *(["--detailed-exitcode"] if detailed else [])], progress=_root_of(ctx).progress)
+    return plan([*words, *(["--detailed-exitcode"] if detailed else [])], progress=root_of(ctx).progress)
 
 
 def _with_suggestion(error: UsageError, words: Sequence[str]) -> UsageError:
@@ -311,38 +331,3 @@ def _with_suggestion(error: UsageError, words: Sequence[str]) -> UsageError:
     if not near or word == "rebalance":
         return error
     return UsageError(error.what, where=error.where, fix=f"Did you mean {known[near[0]]!r}? {error.fix}")
-
-
-def _root_of(ctx: typer.Context) -> _Root:
-    root = ctx.find_object(_Root)
-    assert root is not None, "the root callback ran first"
-    return root
-
-
-def _named_workspace(ctx: typer.Context, workspace: str | None) -> str | None:
-    """``--workspace`` of a verb or before it; refuses what belongs to a run."""
-    root = _root_of(ctx)
-    if root.run_words or root.detailed:
-        what = root.run_words[0] if root.run_words else "--detailed-exitcode"
-        raise UsageError(
-            f"{what} does not belong to {ctx.info_name!r}.", where="command line", fix="Leave it out."
-        )
-    if root.as_of is not None and ctx.info_name not in ("status", "doctor"):
-        raise UsageError(
-            f"--as-of does not belong to {ctx.info_name!r}.", where="command line", fix="Leave it out."
-        )
-    return workspace if workspace is not None else root.workspace
-
-
-def _workspace(ctx: typer.Context, workspace: str | None) -> Path:
-    """The workspace a verb works on: the named one as it is, else the nearest upward."""
-    from portfolio_rebalance.workspace import find_workspace, workspace_at
-
-    named = _named_workspace(ctx, workspace)
-    return find_workspace(Path()) if named is None else workspace_at(Path(named))
-
-
-def _clock(ctx: typer.Context, as_of: str | None) -> Clock:
-    text = as_of if as_of is not None else _root_of(ctx).as_of
-    now = datetime.now(UTC)
-    return Clock.live(now) if text is None else Clock.at(parse_instant(text, where="--as-of"), now=now)

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Protocol
 
-from portfolio_rebalance.records import OpenExecution, OrderFill, StartedExecution, Step, StepState, StoredStep
+from portfolio_rebalance.records import (
+    OpenExecution,
+    OrderFill,
+    StartedExecution,
+    Step,
+    StepState,
+    StoredStep,
+)
 
 __all__ = ["Journal"]
 

@@ -42,7 +42,15 @@ from portfolio_rebalance.records.impact import (
     TradingCosts,
     WalkForwardEvidence,
 )
-from portfolio_rebalance.records.plan import Candidate, Decision, Plan, PlannedStrategy, Review
+from portfolio_rebalance.records.plan import (
+    Candidate,
+    Decision,
+    Plan,
+    PlannedEvidence,
+    PlannedMetrics,
+    PlannedStrategy,
+    Review,
+)
 from portfolio_rebalance.records.portfolio import Portfolio, Position, StrategyState
 from portfolio_rebalance.records.proposal import Change, Proposal, ProposalSummary
 from portfolio_rebalance.records.result import (
@@ -51,6 +59,7 @@ from portfolio_rebalance.records.result import (
     RebalanceRequest,
     RebalanceResult,
     RunSummary,
+    Standing,
 )
 
 if TYPE_CHECKING:
@@ -103,6 +112,8 @@ __all__ = [
     "OrderLine",
     "PartialFill",
     "Plan",
+    "PlannedEvidence",
+    "PlannedMetrics",
     "PlannedStrategy",
     "Portfolio",
     "PortfolioMetrics",
@@ -121,6 +132,7 @@ __all__ = [
     "Review",
     "RunSummary",
     "Side",
+    "Standing",
     "StartedExecution",
     "Step",
     "StepState",

@@ -184,6 +184,7 @@ class StartedExecution(Record):
         baseline: Holdings by strategy before the first step.
         pool_cash: Cash that no strategy holds.
         bot_capital: Capital of strategies whose bots trade for themselves: they get no orders.
+        bot_goals: Capital that those of them shall have that change; told by hand after the batch.
         markets: Prices and rules that the batch was sized with.
         clusters: Correlated clusters of two or more that carry a limit.
         limits_bp: ``total``, ``cluster``, ``individual_max``, ``individual_min``, re-read from disk.
@@ -198,6 +199,7 @@ class StartedExecution(Record):
     baseline: FrozenMap[StrategyBook]
     pool_cash: Money
     bot_capital: FrozenMap[Money]
+    bot_goals: FrozenMap[Money]
     markets: tuple[Market, ...]
     clusters: tuple[tuple[StrategyId, ...], ...]
     limits_bp: FrozenMap[int]

@@ -19,7 +19,16 @@ from portfolio_rebalance.records.compliance import ComplianceReport, LimitStatus
 from portfolio_rebalance.records.impact import Confidence, EvidenceStatus, ImpactReport, Recommendation
 from portfolio_rebalance.records.proposal import Proposal
 
-__all__ = ["Basis", "Candidate", "Decision", "Plan", "PlannedStrategy", "Review"]
+__all__ = [
+    "Basis",
+    "Candidate",
+    "Decision",
+    "Plan",
+    "PlannedEvidence",
+    "PlannedMetrics",
+    "PlannedStrategy",
+    "Review",
+]
 
 Basis = Literal["compliance", "drift", "improvement", "none"]
 
@@ -97,6 +106,42 @@ class PlannedStrategy(Record):
     quantities: FrozenMap[Quantity]
 
 
+class PlannedMetrics(Record):
+    """Measures of one portfolio, in decimals so that a plan reads back as it was written.
+
+    Attributes:
+        sharpe: Annualised.
+        max_drawdown_percent: 0 or negative.
+        win_rate: Share of positive days.
+        return_percent: Over the window.
+        volatility_percent: Annualised.
+    """
+
+    sharpe: Decimal | None
+    max_drawdown_percent: Decimal | None
+    win_rate: Decimal | None
+    return_percent: Decimal | None
+    volatility_percent: Decimal | None
+
+
+class PlannedEvidence(Record):
+    """What a person is shown of impact and evidence before they approve.
+
+    Attributes:
+        baseline: Measures of the window with today's allocations; None where they could not be computed.
+        projected: The same with the proposed ones.
+        probability_better: Of the Sharpe ratio, by paired bootstrap.
+        trials: Of the mode's own walk-forward record, and how many of them it won.
+    """
+
+    baseline: PlannedMetrics | None
+    projected: PlannedMetrics | None
+    net_improvement_percent: Decimal | None
+    probability_better: Decimal | None
+    trials: int
+    wins: int
+
+
 class Plan(Record):
     """What a person would approve. ``plan_id`` is the digest of its canonical bytes.
 
@@ -104,7 +149,7 @@ class Plan(Record):
     an envelope. It holds no wall-clock time, spend or cache figure.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     as_of: Instant
     expires_at: Instant
     state_as_of: Instant
@@ -124,6 +169,8 @@ class Plan(Record):
     not_evaluated_reason: str = ""
     strategies: tuple[PlannedStrategy, ...]
     decision: Decision
+    reviews: tuple[Review, ...]
+    evidence: PlannedEvidence
     stale: tuple[str, ...]
     evidence_seed: str
     turnover_percent: Decimal

@@ -8,9 +8,10 @@ from typing import Literal
 from portfolio_rebalance.records.assessment import Assessment
 from portfolio_rebalance.records.base import Instant, Record, StrategyId
 from portfolio_rebalance.records.correlation import CorrelationReport
+from portfolio_rebalance.records.execution import Execution
 from portfolio_rebalance.records.plan import Candidate, Decision, Plan, Review
 
-__all__ = ["ErrorReport", "Finding", "RebalanceRequest", "RebalanceResult", "RunSummary"]
+__all__ = ["ErrorReport", "Finding", "RebalanceRequest", "RebalanceResult", "RunSummary", "Standing"]
 
 
 class RebalanceRequest(Record):
@@ -18,7 +19,8 @@ class RebalanceRequest(Record):
 
     Attributes:
         mode: Registered name; None for the configured default.
-        execute: Whether the caller asked to execute; this version refuses.
+        execute: Whether the caller asked to execute the approved plan.
+        dry_run: Whether only a plan was asked for, whatever the configuration says.
         hold: Strategies that must not change in this run.
         as_of: Fixes the clock.
         workspace: Path of a ``.crypto`` folder, or of the folder that holds one; None to search upward.
@@ -27,6 +29,7 @@ class RebalanceRequest(Record):
 
     mode: str | None = None
     execute: bool = False
+    dry_run: bool = False
     hold: tuple[StrategyId, ...] = ()
     as_of: Instant | None = None
     workspace: str | None = None
@@ -46,7 +49,8 @@ class RebalanceResult(Record):
     """What a run came to. Never raised, printed or exited by the function that returns it.
 
     Attributes:
-        status: ``planned`` (a plan awaits a person), ``hold`` (nothing to do), ``blocked`` or ``refused``.
+        status: ``planned`` (a plan awaits a person), ``hold`` (nothing to do), ``blocked`` or ``refused``;
+            after an execution ``executed``, ``reverted`` or ``needs_operator``.
         candidates: One for each available mode, the chosen one first.
         cheapest: The least that would do, where compliance demands a change.
         plan_id: Of the stored plan.
@@ -56,7 +60,7 @@ class RebalanceResult(Record):
     """
 
     schema_version: Literal[1] = 1
-    status: Literal["planned", "hold", "blocked", "refused"]
+    status: Literal["planned", "hold", "blocked", "refused", "executed", "reverted", "needs_operator"]
     exit_code: int
     driver: Literal["rules"] = "rules"
     run_id: str | None = None
@@ -72,6 +76,7 @@ class RebalanceResult(Record):
     reviews: tuple[Review, ...] = ()
     decision: Decision | None = None
     plan: Plan | None = None
+    execution: Execution | None = None
     alerts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
@@ -81,6 +86,26 @@ class RebalanceResult(Record):
     def chosen(self) -> Candidate | None:
         """The candidate that was decided on."""
         return self.candidates[0] if self.candidates else None
+
+
+class Standing(Record):
+    """What waits for a person, or stands in the way.
+
+    Attributes:
+        unfinished: Plan id of an execution that is not over; empty where there is none.
+        awaiting: Approved plans that were not executed yet.
+        unconfirmed: Capital instructions nobody has followed yet, in words.
+        overdue: Those of them that are older than 48 hours.
+    """
+
+    halt: Literal["none", "reduce_only", "all"]
+    halt_reason: str
+    unfinished: str
+    unfinished_status: str
+    reason: str
+    awaiting: tuple[str, ...]
+    unconfirmed: tuple[str, ...]
+    overdue: tuple[str, ...]
 
 
 class RunSummary(Record):

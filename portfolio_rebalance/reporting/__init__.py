@@ -5,6 +5,9 @@ judges a limit, reads a file or prints; a figure is rounded here and nowhere bef
 ``config_page`` stand apart: only the command that shows them imports them.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from portfolio_rebalance.reporting.blocks import Block, Column, Paragraph, Table, Tone, clean
 from portfolio_rebalance.reporting.render import plain_text
 from portfolio_rebalance.reporting.tables import (
@@ -16,18 +19,38 @@ from portfolio_rebalance.reporting.tables import (
     short_id,
 )
 
+if TYPE_CHECKING:
+    from portfolio_rebalance.reporting.approval_page import approval_blocks
+    from portfolio_rebalance.reporting.execution_tables import execution_blocks, standing_blocks
+
 __all__ = [
     "Block",
     "Column",
     "Paragraph",
     "Table",
     "Tone",
+    "approval_blocks",
     "assessment_blocks",
     "clean",
     "error_blocks",
+    "execution_blocks",
     "findings_blocks",
     "history_blocks",
     "plain_text",
     "result_blocks",
     "short_id",
+    "standing_blocks",
 ]
+
+_ELSEWHERE = {
+    "approval_blocks": "approval_page",
+    "execution_blocks": "execution_tables",
+    "standing_blocks": "execution_tables",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What a dry run does not show is imported when it is asked for."""
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)

@@ -14,6 +14,7 @@ from portfolio_rebalance.clock import format_instant
 from portfolio_rebalance.records import (
     Assessment,
     Decision,
+    Execution,
     Finding,
     RebalanceResult,
     Review,
@@ -31,19 +32,26 @@ __all__ = [
     "history_blocks",
     "result_blocks",
     "short_id",
+    "suggested",
 ]
 
 _COMMAND: Final = "trading-portfolio-rebalance"
 _ID_LENGTH: Final = 12
+_RUN_STATES: Final = {"committed": "executed"}
 
 
 def result_blocks(result: RebalanceResult, *, workspace: str | None = None) -> tuple[Block, ...]:
     """Everything about one run: verdict, state, change, limits, impact, modes, warnings, what next.
 
+    Of a run that came to an execution: what came of it, and why it was recommended. The figures before it
+    would pass for those of now; ``show`` has them.
+
     Args:
         result: The run.
         workspace: As the reader named it, for the commands that are suggested; None where it was found.
     """
+    if result.execution is not None:
+        return tuple(_executed(result, result.execution, workspace=workspace))
     return (*_result(result), *_what_next(result, workspace=workspace))
 
 
@@ -71,7 +79,7 @@ def history_blocks(runs: Sequence[RunSummary]) -> tuple[Block, ...]:
                     run.mode,
                     run.recommendation,
                     run.basis,
-                    run.status,
+                    _RUN_STATES.get(run.status, run.status),
                     short_id(run.plan_id) if run.plan_id else "",
                 )
                 for run in runs
@@ -98,6 +106,17 @@ def error_blocks(*, what: str, where: str, fix: str) -> tuple[Block, ...]:
 def short_id(digest: str) -> str:
     """As much of an id as a person needs to type."""
     return digest[:_ID_LENGTH]
+
+
+def suggested(words: str, *, workspace: str | None) -> str:
+    """A command to type.
+
+    Args:
+        words: What stands behind the program's name.
+        workspace: As the reader named it; None where it was found.
+    """
+    there = "" if workspace is None else f" --workspace {quote(workspace)}"
+    return f"{_COMMAND} {words}{there}"
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[Paragraph]:
@@ -128,6 +147,26 @@ def _result(result: RebalanceResult) -> Iterator[Block]:
         (*result.alerts, *(state.alerts if state else ())),
         (*result.warnings, *(state.warnings if state else ())),
     )
+
+
+def _executed(result: RebalanceResult, execution: Execution, *, workspace: str | None) -> Iterator[Block]:
+    from portfolio_rebalance.reporting.execution_tables import (
+        execution_report,
+        next_steps,
+    )  # a dry run has none
+
+    yield from execution_report(execution)
+    if others := [path for path in result.written if path not in execution.written]:
+        yield Paragraph(f"Written before it: {', '.join(others)}")
+    if result.decision is not None:
+        yield Paragraph("Why it was recommended:")
+        yield from _verdict(result.decision, shown_below=result.alerts)
+    if result.reviews:
+        yield _reviews(result.reviews)
+    yield from _remarks(result.alerts, result.warnings)
+    plan = short_id(execution.plan_id)
+    yield Paragraph(f"All that it rested on: {suggested(f'show {plan}', workspace=workspace)}")
+    yield from next_steps(execution, workspace=workspace)
 
 
 def _verdict(decision: Decision, *, shown_below: Sequence[str]) -> Iterator[Paragraph]:
@@ -187,10 +226,9 @@ def _what_next(result: RebalanceResult, *, workspace: str | None) -> Iterator[Pa
         yield Paragraph(
             f"What next: plan {short_id(result.plan_id)} is stored for a person to decide on{until}."
         )
-        there = f" --workspace {quote(workspace)}" if workspace is not None else ""
-        yield Paragraph(f"See it again: {_COMMAND} show {short_id(result.plan_id)}{there}")
-    yield Paragraph(
-        "This version plans only: it cannot approve or execute; no order was sent, no money moved."
-    )
+        plan = short_id(result.plan_id)
+        yield Paragraph(f"Decide on it: {suggested(f'approve {plan}', workspace=workspace)}")
+        yield Paragraph(f"See it again: {suggested(f'show {plan}', workspace=workspace)}")
+    yield Paragraph("This run only planned: no order was sent, no money moved.")
     if result.written:
         yield Paragraph(f"Written: {', '.join(result.written)}")

@@ -6,7 +6,16 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from portfolio_rebalance.records import Plan, PlannedStrategy, StrategyState, digest
+from portfolio_rebalance.records import (
+    ImpactReport,
+    Plan,
+    PlannedEvidence,
+    PlannedMetrics,
+    PlannedStrategy,
+    PortfolioMetrics,
+    StrategyState,
+    digest,
+)
 from portfolio_rebalance.run.session import Session
 
 __all__ = ["build_plan", "plan_id_of", "run_id_of"]
@@ -19,7 +28,8 @@ def build_plan(session: Session) -> Plan | None:
     candidate, portfolio, config = session.candidates[0], session.state.portfolio, session.state.config
     if session.decision.recommendation not in _AWAITS_A_PERSON or not candidate.proposal.traded:
         return None
-    costs = candidate.impact.trading_costs
+    impact = candidate.impact
+    costs = impact.trading_costs
     turnover = sum(
         (abs(to - candidate.proposal.current_bp[key]) for key, to in candidate.proposal.proposed_bp.items()),
         Fraction(0),
@@ -45,8 +55,10 @@ def build_plan(session: Session) -> Plan | None:
         not_evaluated_reason=candidate.compliance.not_evaluated_reason,
         strategies=tuple(_planned(session, state) for state in portfolio.strategies),
         decision=session.decision,
+        reviews=session.reviews,
+        evidence=_evidence(impact),
         stale=portfolio.stale,
-        evidence_seed="" if candidate.impact.resampling is None else candidate.impact.resampling.seed,
+        evidence_seed="" if impact.resampling is None else impact.resampling.seed,
         turnover_percent=Decimal(round(turnover)) / 100,
         estimated_cost=costs.plan_cost,
     )
@@ -68,6 +80,36 @@ def run_id_of(session: Session) -> str:
         "previous_high_pairs": session.previous_high_pairs,
     }
     return f"run-{digest(content)[:16]}"
+
+
+def _evidence(impact: ImpactReport) -> PlannedEvidence:
+    return PlannedEvidence(
+        baseline=_metrics(impact.baseline_metrics),
+        projected=_metrics(impact.projected_metrics),
+        net_improvement_percent=_decimal(impact.net_improvement_percent),
+        probability_better=_decimal(
+            None if impact.resampling is None else impact.resampling.probability_better
+        ),
+        trials=impact.walk_forward.trials,
+        wins=impact.walk_forward.wins,
+    )
+
+
+def _metrics(metrics: PortfolioMetrics | None) -> PlannedMetrics | None:
+    if metrics is None:
+        return None
+    return PlannedMetrics(
+        sharpe=_decimal(metrics.sharpe),
+        max_drawdown_percent=_decimal(metrics.dd),
+        win_rate=_decimal(metrics.win_rate),
+        return_percent=_decimal(metrics.return_),
+        volatility_percent=_decimal(metrics.volatility),
+    )
+
+
+def _decimal(value: float | None) -> Decimal | None:
+    """Six significant digits: more than a person is shown, less than processors disagree about."""
+    return None if value is None else Decimal(format(value, ".6g"))
 
 
 def _planned(session: Session, state: StrategyState) -> PlannedStrategy:

@@ -1,8 +1,8 @@
 """Record: the result of a decided run, its plan in the ledger, its assessment file.
 
-The file is written first and taken back if the ledger refuses: a full disk leaves neither. A crash between
-the two leaves a file that the same run finds again. Only canonical content is written; the same run again
-changes nothing, and inputs that changed while the run was thinking abort it.
+One transaction stores the run, its plan and the bytes of its file; the file is then written from there, and
+again by the next start if a crash or a full disk came between. Only canonical content is written; the same
+run again changes nothing, and inputs that changed while the run was thinking abort it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import combinations
+from pathlib import Path
 
 from portfolio_rebalance.clock import format_instant
 from portfolio_rebalance.errors import BlockedError
@@ -18,14 +19,15 @@ from portfolio_rebalance.run.plans import build_plan, plan_id_of, run_id_of
 from portfolio_rebalance.run.session import Session
 from portfolio_rebalance.workspace import (
     Ledger,
+    Projection,
     RunEntry,
+    apply_outbox,
     exclusive,
     free_name,
     require_unchanged,
     to_yaml,
-    write_atomic,
 )
-from portfolio_rebalance.workspace.files import exists
+from portfolio_rebalance.workspace.files import exists, read_text
 
 __all__ = ["record", "result_of"]
 
@@ -66,6 +68,7 @@ def record(session: Session) -> RebalanceResult:
     Raises:
         WorkspaceBusyError: Another process is writing.
         LedgerError: The ledger cannot be used; nothing was written.
+        EditedMeanwhileError: A file that an earlier change belongs in was edited by hand.
         BadDataError: An input changed since it was read; nothing was written.
     """
     plan = build_plan(session)
@@ -77,16 +80,15 @@ def record(session: Session) -> RebalanceResult:
         )
         result = result_of(session, plan=plan, written=(f"{session.root.name}/{name}",))
         require_unchanged(session.root, session.state.portfolio.inputs)
-        already = exists(session.root, name)
-        write_atomic(session.root, name, content)
-        try:
-            with Ledger.open(session.root) as ledger:
-                ledger.add_run(_entry(session, result, plan))
-        except BaseException:
-            if not already:
-                (session.root / name).unlink(missing_ok=True)
-            raise
+        with Ledger.open(session.root) as ledger:
+            file = Projection(path=name, old_sha256=_digest_of(session.root, name), content=content)
+            ledger.add_run(_entry(session, result, plan), projections=(file,))
+            apply_outbox(session.root, ledger)
     return result
+
+
+def _digest_of(root: Path, name: str) -> str | None:
+    return read_text(root, name).sha256 if exists(root, name) else None
 
 
 def _readable(node: object) -> object:

@@ -62,7 +62,8 @@ def calculate_correlation_matrix(
         lookback_days: Calendar days, not rows.
         workspace: A workspace to read returns, thresholds and allocations from; or
         returns: daily returns as fractions: a pandas frame, ``{id: {day: return}}`` or ``{id: [returns]}``.
-        as_of: An aware UTC instant, its text, or a day (its beginning); by default the workspace's own state, or the day after the last return.
+        as_of: An aware UTC instant, its text, or a day (its beginning); by default
+            the workspace's own state, or the day after the last return.
         allocations: Percent of total capital by id, for exposures; the workspace's when it is given.
         previous_high_pairs: Pairs that were HIGH in the last committed run.
 

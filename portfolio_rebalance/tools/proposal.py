@@ -43,7 +43,8 @@ def generate_rebalance_proposal(
         current_allocations: Percent of total capital by id.
         algorithm_mode: Registered name; hyphens and underscores are equal.
         workspace: Where to read whatever is not given: clusters, statistics, targets, pins, settings.
-        as_of: An aware UTC instant, its text, or a day (its beginning), for that; the workspace's own state by default.
+        as_of: An aware UTC instant, its text, or a day (its beginning), for that; the
+            workspace's own state by default.
         clusters: Correlated clusters: ids, or the clusters of a correlation report.
         sharpe_ratios: By id, annualised.
         volatilities: By id, annualised.

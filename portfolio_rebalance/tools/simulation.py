@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from hashlib import sha256
@@ -85,7 +84,8 @@ def simulate_rebalance_impact(
             percent of total capital.
         workspace: A workspace to read returns, estimates and total capital from; or
         returns: daily returns as fractions: a pandas frame, ``{id: {day: return}}`` or ``{id: [returns]}``.
-        as_of: An aware UTC instant, its text, or a day (its beginning); the proposal's by default, else the workspace's own state or the returns' end.
+        as_of: An aware UTC instant, its text, or a day (its beginning); the proposal's
+            by default, else the workspace's own state or the returns' end.
         evidence: The mode's walk-forward record, where it was computed.
 
     Returns:

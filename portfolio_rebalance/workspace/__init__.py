@@ -17,19 +17,29 @@ from portfolio_rebalance.workspace.outputs import free_name, to_yaml, write_atom
 from portfolio_rebalance.workspace.state import LoadedState, load_state, state_instant
 
 if TYPE_CHECKING:
+    from portfolio_rebalance.workspace.approvals import ApprovalStore, IssuedInstructions, StoredPlan
     from portfolio_rebalance.workspace.demo import DemoInfo, init_demo
     from portfolio_rebalance.workspace.doctor import examine
     from portfolio_rebalance.workspace.edit import RegistryChange, set_bootstrap_state, set_registry_targets
     from portfolio_rebalance.workspace.init import config_template, init_workspace
+    from portfolio_rebalance.workspace.journal import ExecutionJournal
+    from portfolio_rebalance.workspace.outbox import Projection, accept_edits, apply_outbox
 
 __all__ = [
+    "ApprovalStore",
     "DemoInfo",
+    "ExecutionJournal",
+    "IssuedInstructions",
     "Ledger",
     "LoadedConfig",
     "LoadedState",
+    "Projection",
     "RegistryChange",
     "RunEntry",
     "RunStore",
+    "StoredPlan",
+    "accept_edits",
+    "apply_outbox",
     "config_template",
     "examine",
     "exclusive",
@@ -49,6 +59,9 @@ __all__ = [
 ]
 
 _NOT_IN_A_RUN = {
+    "ApprovalStore": "approvals",
+    "IssuedInstructions": "approvals",
+    "StoredPlan": "approvals",
     "DemoInfo": "demo",
     "init_demo": "demo",
     "examine": "doctor",
@@ -57,6 +70,10 @@ _NOT_IN_A_RUN = {
     "set_registry_targets": "edit",
     "config_template": "init",
     "init_workspace": "init",
+    "ExecutionJournal": "journal",
+    "Projection": "outbox",
+    "accept_edits": "outbox",
+    "apply_outbox": "outbox",
 }
 
 

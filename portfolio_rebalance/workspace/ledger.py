@@ -1,8 +1,11 @@
-"""The ledger: SQLite, the durable truth of runs and plans.
+"""The ledger: SQLite, the durable truth of runs, plans, approvals, executions and the files they change.
 
 Opened with ``journal_mode=WAL`` and ``synchronous=FULL`` and asserted to be so: in WAL mode FULL syncs the
 log on every commit, so what was committed is there after a power cut. Every write is one ``BEGIN IMMEDIATE``
 transaction. What is stored is canonical: no wall-clock time is written beside it.
+
+This module holds the connection and the runs. Approvals, the journal of executions and the outbox have
+modules of their own, imported when they are asked for: a dry run is spared them.
 """
 
 from __future__ import annotations
@@ -11,46 +14,42 @@ import json
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
+
+from pydantic import ValidationError
 
 from portfolio_rebalance.clock import parse_instant
 from portfolio_rebalance.errors import LedgerError, PlanNotFoundError, UsageError
-from portfolio_rebalance.records import RunSummary
+from portfolio_rebalance.records import Record, RunSummary
+from portfolio_rebalance.workspace.ledger_schema import VERSION, prepare, require_known, stand_in, version_of
 
-__all__ = ["LEDGER", "Ledger", "RunEntry", "RunStore"]
+if TYPE_CHECKING:
+    from portfolio_rebalance.workspace.approvals import ApprovalStore
+    from portfolio_rebalance.workspace.journal import ExecutionJournal
+    from portfolio_rebalance.workspace.outbox import Outbox, Projection
+
+__all__ = [
+    "LEDGER",
+    "Ledger",
+    "RunEntry",
+    "RunStore",
+    "as_ledger_error",
+    "read_record",
+    "require_single",
+    "stamp",
+]
 
 LEDGER: Final = "portfolio-rebalance/ledger.db"
-_VERSION: Final = 1
 _SQLITE_HEADER_BYTES: Final = 100
 _MOST_CAPITAL: Final = Decimal(10) ** 20
-_SCHEMA: Final = """
-CREATE TABLE plans (
-    plan_id    TEXT PRIMARY KEY,
-    as_of      TEXT NOT NULL,
-    expires_at TEXT NOT NULL,
-    content    BLOB NOT NULL
-) STRICT;
-CREATE TABLE runs (
-    number         INTEGER PRIMARY KEY,
-    run_id         TEXT NOT NULL UNIQUE,
-    as_of          TEXT NOT NULL,
-    state          TEXT NOT NULL,
-    mode           TEXT NOT NULL,
-    recommendation TEXT NOT NULL,
-    basis          TEXT NOT NULL,
-    total_capital  TEXT NOT NULL,
-    high_pairs     TEXT NOT NULL,
-    plan_id        TEXT REFERENCES plans (plan_id),
-    result         BLOB NOT NULL
-) STRICT;
-CREATE INDEX runs_by_time ON runs (as_of);
-"""
+_R = TypeVar("_R", bound=Record)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +78,7 @@ class RunEntry:
 class RunStore(Protocol):
     """What a run needs of a ledger."""
 
-    def add_run(self, entry: RunEntry) -> None:
+    def add_run(self, entry: RunEntry, *, projections: Sequence[Projection] = ()) -> None:
         """Store a run and its plan in one transaction; the same run again changes nothing."""
         ...
 
@@ -101,19 +100,19 @@ class Ledger:
     @classmethod
     @contextmanager
     def open(cls, root: Path) -> Iterator[Self]:
-        """Open for writing, creating the file and its tables if absent.
+        """Open for writing, creating the file if absent and migrating it if older.
 
         Raises:
-            LedgerError: Not a plain file, unreadable, of another version, or not durable here.
+            LedgerError: Not a plain file, unreadable, of a newer version, or not durable here.
         """
         path = root / LEDGER
         _require_plain(path)
-        with _as_ledger_error(path):
+        with as_ledger_error(path):
             path.parent.mkdir(exist_ok=True)
             connection = sqlite3.connect(path, isolation_level=None, timeout=10)
         try:
-            with _as_ledger_error(path):
-                _prepare(connection, path)
+            with as_ledger_error(path):
+                prepare(connection, path)
             yield cls(connection)
         finally:
             connection.close()
@@ -123,45 +122,98 @@ class Ledger:
     def read(cls, root: Path) -> Iterator[Self | None]:
         """Open for reading only; None when there is no ledger yet. Never creates a file.
 
+        An older ledger is read as it is: what its version did not know, it has none of.
+
         Raises:
-            LedgerError: Not a plain file, unreadable, or of another version.
+            LedgerError: Not a plain file, unreadable, or of a newer version.
         """
         path = root / LEDGER
         _require_plain(path)
         if not path.exists():
             yield None
             return
-        with _as_ledger_error(path):
+        with as_ledger_error(path):
             connection = sqlite3.connect(path, isolation_level=None, timeout=10)
-            connection.execute("PRAGMA query_only = ON")
         try:
-            with _as_ledger_error(path):
-                found = _version(connection)
-            if found == 0:
-                yield None
-                return
-            _require_version(found, path)
-            yield cls(connection)
+            with as_ledger_error(path):
+                found = version_of(connection)
+                require_known(found, path)
+                if 0 < found < VERSION:
+                    stand_in(connection, found)
+                connection.execute("PRAGMA query_only = ON")
+            yield cls(connection) if found else None
         finally:
             connection.close()
 
-    def add_run(self, entry: RunEntry) -> None:
-        """Store a run and its plan in one transaction; the same run again changes nothing."""
-        with _as_ledger_error(LEDGER), self._transaction():
+    @cached_property
+    def approvals(self) -> ApprovalStore:
+        """Stored plans, and what people said of them."""
+        from portfolio_rebalance.workspace.approvals import ApprovalStore
+
+        return ApprovalStore(self)
+
+    @cached_property
+    def journal(self) -> ExecutionJournal:
+        """Executions and their steps."""
+        from portfolio_rebalance.workspace.journal import ExecutionJournal
+
+        return ExecutionJournal(self)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """Files that a committed change has yet to write."""
+        from portfolio_rebalance.workspace.outbox import Outbox
+
+        return Outbox(self)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One durable change, or none: what leaves it without an error has reached the disk.
+
+        Raises:
+            LedgerError: The database refuses; nothing was changed.
+        """
+        with as_ledger_error(LEDGER):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def rows(
+        self, query: str, values: Sequence[str | int] | Mapping[str, str] = ()
+    ) -> list[tuple[object, ...]]:
+        """The rows that a query finds.
+
+        Raises:
+            LedgerError: The database refuses.
+        """
+        with as_ledger_error(LEDGER):
+            return self._connection.execute(query, values).fetchall()
+
+    def add_run(self, entry: RunEntry, *, projections: Sequence[Projection] = ()) -> None:
+        """Store a run, its plan and the files it is to write in one transaction.
+
+        The same run again changes nothing, and writes nothing either.
+        """
+        with self.transaction() as connection:
             plan_id = None
             if entry.plan is not None:
                 plan_id, expires_at, content = entry.plan
-                self._connection.execute(
+                connection.execute(
                     "INSERT INTO plans VALUES (?, ?, ?, ?) ON CONFLICT (plan_id) DO NOTHING",
-                    (plan_id, _stamp(entry.as_of), _stamp(expires_at), content),
+                    (plan_id, stamp(entry.as_of), stamp(expires_at), content),
                 )
-            self._connection.execute(
+            added = connection.execute(
                 "INSERT INTO runs (run_id, as_of, state, mode, recommendation, basis, total_capital,"
                 " high_pairs, plan_id, result) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (run_id) DO NOTHING",
                 (
                     entry.run_id,
-                    _stamp(entry.as_of),
+                    stamp(entry.as_of),
                     entry.state,
                     entry.mode,
                     entry.recommendation,
@@ -172,36 +224,62 @@ class Ledger:
                     entry.result,
                 ),
             )
+            if added.rowcount and projections:
+                self.outbox.add(projections, plan_id=None, within=connection)
 
     def last_total(self, *, until: datetime) -> tuple[datetime, Decimal] | None:
-        """When and how large total capital was at the last run up to an instant."""
-        row = self._one(
-            "SELECT as_of, total_capital FROM runs WHERE as_of <= ? ORDER BY as_of DESC, number DESC LIMIT 1",
-            (_stamp(until),),
+        """When and how large total capital was at the last run or execution up to an instant."""
+        rows = self.rows(
+            "SELECT as_of, total_capital, 0 AS executed, number FROM runs WHERE as_of <= :until"
+            " UNION ALL SELECT finished_at, total_after, 1, 0 FROM executions"
+            " WHERE finished_at <= :until AND total_after IS NOT NULL"
+            " ORDER BY as_of DESC, executed DESC, number DESC LIMIT 1",
+            {"until": stamp(until)},
         )
-        if row is None:
+        if not rows:
             return None
-        with _as_ledger_error(LEDGER):
-            total = Decimal(str(row[1]))
+        with as_ledger_error(LEDGER):
+            total = Decimal(str(rows[0][1]))
             if not (total.is_finite() and 0 < total < _MOST_CAPITAL):
-                raise ValueError(f"total capital {row[1]!r}")
-            return parse_instant(str(row[0]), where=LEDGER), total
+                raise ValueError(f"total capital {rows[0][1]!r}")
+            return parse_instant(str(rows[0][0]), where=LEDGER), total
 
     def last_committed_pairs(self, *, before: datetime, within: timedelta) -> tuple[tuple[str, str], ...]:
-        """HIGH pairs of the last committed run before an instant, if recent enough."""
-        row = self._one(
-            "SELECT high_pairs FROM runs WHERE state = 'committed' AND as_of < ? AND as_of >= ?"
-            " ORDER BY as_of DESC, number DESC LIMIT 1",
-            (_stamp(before), _stamp(before - within)),
+        """HIGH pairs of the last run committed before an instant, if recent enough.
+
+        A run counts from the instant at which its plan's execution was committed.
+        """
+        rows = self.rows(
+            "SELECT high_pairs, coalesce(finished_at, as_of) AS committed_at FROM runs"
+            " LEFT JOIN executions ON executions.plan_id = runs.plan_id AND status = 'committed'"
+            " WHERE state = 'committed' AND committed_at < ? AND committed_at >= ?"
+            " ORDER BY committed_at DESC, number DESC LIMIT 1",
+            (stamp(before), stamp(before - within)),
         )
-        if row is None:
+        if not rows:
             return ()
-        with _as_ledger_error(LEDGER):
-            return tuple((str(a), str(b)) for a, b in json.loads(str(row[0])))
+        with as_ledger_error(LEDGER):
+            return tuple((str(a), str(b)) for a, b in json.loads(str(rows[0][0])))
+
+    def last_committed_at(self, *, before: datetime) -> datetime | None:
+        """When the last execution was committed before an instant."""
+        rows = self.rows(
+            "SELECT finished_at FROM executions WHERE status = 'committed' AND finished_at < ?"
+            " ORDER BY finished_at DESC LIMIT 1",
+            (stamp(before),),
+        )
+        return parse_instant(str(rows[0][0]), where=LEDGER) if rows else None
+
+    def is_settled(self) -> bool:
+        """Whether no execution is unfinished, and no file of a committed change is left to be written."""
+        return not self.rows(
+            "SELECT 1 FROM executions WHERE status IN ('running', 'reverting', 'needs_operator')"
+            " UNION ALL SELECT 1 FROM outbox WHERE applied = 0 LIMIT 1"
+        )
 
     def history(self) -> tuple[RunSummary, ...]:
         """Every run, newest first."""
-        with _as_ledger_error(LEDGER):
+        with as_ledger_error(LEDGER):
             rows = self._connection.execute(
                 "SELECT run_id, as_of, mode, recommendation, basis, state, plan_id FROM runs"
                 " ORDER BY as_of DESC, number DESC"
@@ -227,84 +305,36 @@ class Ledger:
         Raises:
             PlanNotFoundError: No id does, or ids that differ do.
         """
-        rows = []
-        with _as_ledger_error(LEDGER):
-            rows = self._connection.execute(
-                "SELECT CASE WHEN substr(run_id, 1, ?) = ? THEN run_id ELSE plan_id END, result FROM runs"
-                " WHERE substr(plan_id, 1, ?) = ? OR substr(run_id, 1, ?) = ?"
-                " ORDER BY as_of DESC, number DESC",
-                (len(prefix), prefix if prefix.isascii() else "") * 3,
-            ).fetchall()
-        if not prefix.isascii() or not prefix or len({row[0] for row in rows}) != 1:
-            found = "No" if not rows else "More than one"
-            raise PlanNotFoundError(
-                f"{found} stored plan or run begins with {prefix!r}.",
-                where="PLAN",
-                fix="List them with: trading-portfolio-rebalance history",
-            )
-        return bytes(rows[0][1])
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
-
-    def _one(self, query: str, values: tuple[str, ...]) -> tuple[object, ...] | None:
-        with _as_ledger_error(LEDGER):
-            row: tuple[object, ...] | None = self._connection.execute(query, values).fetchone()
-        return row
+        rows = self.rows(
+            "SELECT CASE WHEN substr(run_id, 1, ?) = ? THEN run_id ELSE plan_id END, result FROM runs"
+            " WHERE substr(plan_id, 1, ?) = ? OR substr(run_id, 1, ?) = ?"
+            " ORDER BY as_of DESC, number DESC",
+            (len(prefix), prefix if prefix.isascii() else "") * 3,
+        )
+        require_single(prefix, {str(row[0]) for row in rows}, what="plan or run")
+        content = rows[0][1]
+        assert isinstance(content, bytes)  # the column holds nothing else
+        return content
 
 
-def _stamp(instant: datetime) -> str:
+def stamp(instant: datetime) -> str:
     """An instant as text that sorts by time: always six decimals."""
     return instant.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if tables and _version(connection) == 0:
-        raise LedgerError(
-            "This is another program's database.", where=path.name, fix="Move it away; it was not touched."
-        )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    journal = connection.execute("PRAGMA journal_mode").fetchone()[0]
-    synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
-    if journal != "wal" or synchronous != 2:
-        raise LedgerError(
-            f"The ledger is not durable here (journal {journal}, synchronous {synchronous}).",
-            where=str(path.name),
-            fix="Keep the workspace on a local disk that supports write-ahead logging.",
-        )
-    connection.execute("BEGIN IMMEDIATE")
-    found = _version(connection)
-    if found == 0:
-        for statement in _SCHEMA.split(";\n"):
-            if statement.strip():
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
-    connection.execute("COMMIT")
-    if found:
-        _require_version(found, path)
+def require_single(prefix: str, ids: Collection[str], *, what: str) -> None:
+    """Refuse a prefix unless exactly one id begins with it.
 
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _require_version(found: int, path: Path) -> None:
-    if found != _VERSION:
-        raise LedgerError(
-            f"The ledger has schema version {found}; this version reads {_VERSION}.",
-            where=path.name,
-            fix="Use the version of trading-portfolio-rebalance that wrote it, or a newer one.",
-        )
+    Raises:
+        PlanNotFoundError: None or several do, or it is no prefix at all.
+    """
+    if prefix and prefix.isascii() and len(ids) == 1:
+        return
+    raise PlanNotFoundError(
+        f"{'More than one' if ids else 'No'} stored {what} begins with {prefix!r}.",
+        where="PLAN",
+        fix="List them with: trading-portfolio-rebalance history",
+    )
 
 
 def _require_plain(path: Path) -> None:
@@ -334,12 +364,38 @@ def _is_plain_file(found: os.stat_result) -> bool:
 
 
 @contextmanager
-def _as_ledger_error(where: Path | str) -> Iterator[None]:
+def as_ledger_error(where: Path | str) -> Iterator[None]:
+    """Whatever goes wrong inside with the database, or with what is stored in it, is a ``LedgerError``."""
     try:
         yield
+    except PlanNotFoundError:
+        raise
     except (sqlite3.Error, OSError, ValueError, ArithmeticError, TypeError, UsageError) as cause:
         raise LedgerError(
             f"The ledger cannot be used: {cause}.",
             where=Path(where).name,
             fix="Check that the workspace is writable and the file is a ledger, else restore a backup.",
         ) from cause
+
+
+def read_record(kind: type[_R], content: object, *, row: str) -> _R:
+    """A record as it was stored.
+
+    Args:
+        kind: Its class.
+        content: Its JSON.
+        row: How an error names it: table and key.
+
+    Raises:
+        LedgerError: It does not validate.
+    """
+    try:
+        return kind.model_validate_json(bytes(content) if isinstance(content, bytes) else str(content))
+    except ValidationError as invalid:
+        first = invalid.errors()[0]
+        fault = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        raise LedgerError(
+            f"{row} cannot be read: {fault}.",
+            where=Path(LEDGER).name,
+            fix="It was written by another version, or the ledger was edited; restore a backup.",
+        ) from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,10 +21,21 @@ from portfolio_rebalance.errors import BadDataError, UnsafePathError
 from portfolio_rebalance.workspace.files import exists, read_bytes
 from portfolio_rebalance.workspace.plain_yaml import to_yaml
 
-__all__ = ["free_name", "make_folder", "open_parent", "to_yaml", "write_atomic", "write_new"]
+__all__ = [
+    "free_name",
+    "make_folder",
+    "open_parent",
+    "remove_leftovers",
+    "sync_file",
+    "sync_folders",
+    "to_yaml",
+    "write_atomic",
+    "write_new",
+]
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FILE_MODE: Final = 0o644
 _FOLDER_MODE: Final = 0o755
 _MAX_RECORD_BYTES: Final = 16_000_000
@@ -80,6 +92,53 @@ def make_folder(root: Path, relative: str) -> None:
     """
     with open_parent(root, f"{relative}/name"):
         pass
+
+
+def sync_folders(root: Path, relative: str) -> None:
+    """Sync the names of the folders that a file is to stand in, whoever made them.
+
+    A process that was killed may have made a folder without syncing the one above: its name, and all below
+    it, would not survive a power cut, however well the file itself is synced.
+
+    Raises:
+        UnsafePathError: The path leaves the root or passes a link.
+        BadDataError: The operating system refuses.
+    """
+    *folders, _ = relative.split("/")
+    for depth in range(1, len(folders) + 1):
+        with open_parent(root, "/".join(folders[:depth])) as (above, _), _refusing(root, relative):
+            os.fsync(above)
+
+
+def sync_file(root: Path, relative: str) -> None:
+    """Sync a file that is there already, and its name: whoever wrote it may have been stopped before.
+
+    Raises:
+        UnsafePathError: The path leaves the root or passes a link.
+        BadDataError: The operating system refuses.
+    """
+    with open_parent(root, relative) as (folder, name), _refusing(root, relative):
+        descriptor = os.open(name, _OLD_FILE, dir_fd=folder)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.fsync(folder)
+
+
+def remove_leftovers(root: Path, relative: str) -> None:
+    """Remove what a killed :func:`write_atomic` of this file left beside it.
+
+    Only where nobody else is writing it: the caller holds the workspace's lock.
+
+    Raises:
+        UnsafePathError: The path leaves the root or passes a link.
+        BadDataError: The operating system refuses.
+    """
+    with open_parent(root, relative) as (folder, name), _refusing(root, relative):
+        leftover = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}\.tmp")
+        for found in filter(leftover.fullmatch, os.listdir(folder)):  # noqa: PTH208 - by descriptor
+            os.unlink(found, dir_fd=folder)
 
 
 def free_name(root: Path, stem: str, suffix: str = ".yaml", *, same: Callable[[bytes], bool]) -> str:

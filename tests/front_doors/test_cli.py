@@ -164,11 +164,10 @@ def test_dry_run_and_execute_exclude_each_other(ran, capsys):
     assert not ran
 
 
-def test_execute_is_refused(place, capsys):
-    code, document = call_json(capsys, "--execute")
-    assert code == 2
-    assert document["status"] == "refused"
-    assert "moves no money" in document["error"]["what"]
+def test_execute_is_handed_on_as_asked(ran, capsys):
+    call(capsys, "--execute")
+    call(capsys)
+    assert [request.execute for request in ran] == [True, False]
 
 
 # What a run answers

@@ -144,6 +144,16 @@ ELSEWHERE = {
     "max_capital_jump_percent": "test_records",
     "cluster_exit_threshold": "test_notebook_use",
     "max_snapshot_age_days": "the workspace's tests",
+    "mode": "test_execution_config",
+    "approval_required": "test_execution_config",
+    "batch_execution": "test_execution_config",
+    "slippage_tolerance_bps": "test_execution_config",
+    "max_plan_price_move_percent": "test_execution_config",
+    "cooldown_hours": "test_execution_config",
+    "kind": "test_execution_config",
+    "exchange": "test_execution_config",
+    "symbols": "test_execution_config",
+    "sandbox": "test_execution_config",
 }
 
 
@@ -169,10 +179,9 @@ def test_no_key_is_left_without_a_test_of_its_effect() -> None:
         return found
 
     only_default = {
-        "schedule", "mode", "approval_required", "batch_execution", "slippage_tolerance_bps",
-        "post_rebalance_days", "tracking_interval_hours", "divergence_alert_threshold_percent",
+        "schedule", "post_rebalance_days", "tracking_interval_hours", "divergence_alert_threshold_percent",
         "extract_learnings", "update_algorithm_on_divergence", "feedback_agent_enabled",
-        "max_plan_price_move_percent", "cooldown_hours", "llm", "notifications", "retention_days",
+        "llm", "notifications", "retention_days",
     }  # fmt: skip
     shown = " ".join(config for config, _, _ in EFFECTS)
     weights = {"sharpe", "drawdown", "win_rate", "return"}

@@ -203,7 +203,6 @@ def test_hysteresis_comes_from_the_last_committed_run_within_seven_days(tmp_path
         (["--mode", "momentum"], "usage", 2),
         (["--hold", "STR-404"], "usage", 2),
         (["--hold", "../etc"], "usage", 2),
-        (["--execute"], "usage", 2),
         (["--dry-run", "--execute"], "usage", 2),
         (["--nonsense"], "usage", 2),
         (["--as-of", "2025-02-05"], "usage", 2),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from portfolio_rebalance.errors import LedgerError, PlanNotFoundError
-from portfolio_rebalance.workspace import Ledger, RunEntry
+from portfolio_rebalance.workspace import Ledger, Projection, RunEntry
 
 NOW = datetime(2025, 2, 5, 2, tzinfo=UTC)
 
@@ -46,24 +46,65 @@ def test_pragmas_are_what_durability_needs(root: Path) -> None:
         assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
 
 
-def test_commits_are_synced_as_a_system_call_trace_shows(root: Path, tmp_path: Path) -> None:
-    trace = tmp_path / "trace.txt"
+@pytest.mark.parametrize(
+    ("pragma", "answer"), [("journal_mode", "memory"), ("synchronous", 1), ("foreign_keys", 0)]
+)
+def test_a_database_that_does_not_take_a_pragma_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch, pragma: str, answer: object
+) -> None:
+    class Deaf(sqlite3.Connection):
+        def execute(self, statement: str, *values: object) -> sqlite3.Cursor:  # type: ignore[override]
+            if statement == f"PRAGMA {pragma}":
+                statement = f"SELECT {answer!r}"
+            return super().execute(statement, *values)  # type: ignore[arg-type]
+
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *where, **how: real(*where, factory=Deaf, **how))
+    with pytest.raises(LedgerError), Ledger.open(root):
+        pass
+    monkeypatch.undo()
+    with sqlite3.connect(root / "portfolio-rebalance/ledger.db") as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+
+
+def test_the_folder_of_a_new_ledger_is_synced_before_its_tables_are(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite syncs the folder of its file, and not the one that this folder was just made in."""
+    synced: list[str] = []
+    real = os.fsync
+
+    def spy(descriptor: int) -> None:
+        with sqlite3.connect(root / "portfolio-rebalance/ledger.db") as connection:
+            assert connection.execute("PRAGMA user_version").fetchone() == (0,)
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    with Ledger.open(root):
+        assert synced == [str(root)]
+    with Ledger.open(root):
+        assert synced == [str(root)]
+
+
+def test_the_ledger_alone_is_read_without_what_only_an_execution_needs(root: Path) -> None:
+    """A dry run stores a run and reads the last total: neither batches nor the journal are imported."""
     script = (
         "import sys; from pathlib import Path\n"
-        "sys.path.insert(0, sys.argv[2]); from test_ledger import entry\n"
+        "sys.path.insert(0, sys.argv[2]); from test_ledger import NOW, entry\n"
         "from portfolio_rebalance.workspace import Ledger\n"
-        "with Ledger.open(Path(sys.argv[1])) as ledger:\n    ledger.add_run(entry(1))\n"
+        "with Ledger.open(Path(sys.argv[1])) as ledger:\n"
+        "    ledger.add_run(entry(1)); ledger.last_total(until=NOW)\n"
+        "print(sorted(name for name in sys.modules if name.startswith('portfolio_rebalance.')))\n"
     )
-    command = [sys.executable, "-c", script, str(root), str(Path(__file__).parent)]
-    try:
-        subprocess.run(
-            ["strace", "-f", "-e", "trace=fsync,fdatasync", "-o", str(trace), *command],
-            check=True,
-            capture_output=True,
-        )
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        pytest.skip("no system-call trace on this machine")
-    assert trace.read_text().count("sync(") >= 2
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(root), str(Path(__file__).parent)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for module in ("records.batch", "workspace.approvals", "workspace.journal"):
+        assert f"'portfolio_rebalance.{module}'" not in done.stdout
 
 
 def test_what_was_added_is_found_again(root: Path) -> None:
@@ -103,6 +144,25 @@ def test_the_same_run_again_changes_nothing(root: Path) -> None:
         assert len(ledger.history()) == 1
 
 
+def test_a_run_is_stored_with_its_files_and_the_same_run_again_without(root: Path) -> None:
+    with Ledger.open(root) as ledger:
+        for content in (b"first", b"second"):
+            file = Projection(path="portfolio-rebalance/a.yaml", old_sha256=None, content=content)
+            ledger.add_run(entry(1), projections=[file])
+        assert [(file.plan_id, file.content) for file in ledger.outbox.pending()] == [(None, b"first")]
+
+
+def test_a_transaction_whose_commit_fails_is_over(root: Path) -> None:
+    with Ledger.open(root) as ledger:
+        ledger._connection.executescript(
+            "CREATE TABLE late (a REFERENCES plans (plan_id) DEFERRABLE INITIALLY DEFERRED)"
+        )
+        with pytest.raises(LedgerError, match="FOREIGN KEY"), ledger.transaction() as connection:
+            connection.execute("INSERT INTO late VALUES ('none')")
+        ledger.add_run(entry(1))
+        assert len(ledger.history()) == 1
+
+
 def test_a_failing_statement_leaves_neither_plan_nor_run(root: Path) -> None:
     with Ledger.open(root) as ledger:
         ledger._connection.execute(
@@ -125,13 +185,16 @@ def test_reading_never_creates_and_cannot_write(root: Path) -> None:
             ledger.add_run(entry(1))
 
 
-def test_a_newer_version_is_refused_and_left_alone(root: Path) -> None:
+@pytest.mark.parametrize("version", [3, 99, -1])
+def test_a_newer_version_is_refused_and_left_alone(root: Path, version: int) -> None:
     with Ledger.open(root) as ledger:
-        ledger._connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(LedgerError, match="99"), Ledger.open(root):
+        ledger._connection.execute(f"PRAGMA user_version = {version}")
+    before = (root / "portfolio-rebalance/ledger.db").read_bytes()
+    with pytest.raises(LedgerError, match=str(version)), Ledger.open(root):
         pass
-    with pytest.raises(LedgerError, match="99"), Ledger.read(root):
+    with pytest.raises(LedgerError, match=str(version)), Ledger.read(root):
         pass
+    assert (root / "portfolio-rebalance/ledger.db").read_bytes() == before
 
 
 def test_what_is_no_ledger_is_refused(root: Path) -> None:
