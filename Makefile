@@ -36,6 +36,7 @@ demo: $(VENV)/run.stamp
 	@rm -rf $(DEMO)
 	@$(BIN)/trading-portfolio-rebalance init --demo $(DEMO)
 	@$(BIN)/trading-portfolio-rebalance --workspace $(DEMO) --as-of $(AS_OF) --mode $(MODE) --dry-run
+	@echo 'To execute it on paper: $(BIN)/trading-portfolio-rebalance --workspace $(DEMO) --as-of $(AS_OF) --mode $(MODE) --execute'
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not proof'

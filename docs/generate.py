@@ -9,6 +9,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pty
 import re
 import shlex
 import subprocess
@@ -24,13 +27,50 @@ BLOCK = re.compile(
 
 
 def output_of(command: str, folder: Path) -> str:
-    """What a command of ours prints in the folder of the demo; ``a | head -N`` keeps the first N lines."""
-    program, _, keep = command.partition(" | head -")
-    words = shlex.split(program)
+    """What a command of ours prints in the folder of the demo.
+
+    ``a | head -N`` keeps the first N lines, ``a | tail -N`` the last. ``PLAN`` is the newest plan. What only
+    a person at a terminal may do is done at one, with the answer that it asks for.
+    """
+    typed, _, kept = command.partition(" | ")
+    words = shlex.split(typed)
     assert words[0] == PROGRAM.name, command
-    done = subprocess.run([PROGRAM, *words[1:]], cwd=folder, capture_output=True, text=True, check=True)
-    lines = [line.rstrip() for line in done.stdout.splitlines()]
-    return "\n".join(lines[: int(keep)] if keep else lines) + "\n"
+    if "PLAN" in words:
+        words[words.index("PLAN")] = newest_plan(folder)
+    if words[1:2] == ["approve"]:
+        text = at_a_terminal([str(PROGRAM), *words[1:]], folder)
+    else:
+        done = subprocess.run([PROGRAM, *words[1:]], cwd=folder, capture_output=True, text=True, check=True)
+        text = done.stdout
+    lines = [line.rstrip() for line in text.splitlines()]
+    end, _, count = kept.partition(" -")
+    if kept:
+        lines = lines[: int(count)] if end == "head" else lines[-int(count) :]
+    return "\n".join(lines) + "\n"
+
+
+def newest_plan(folder: Path) -> str:
+    """The plan that was stored last."""
+    done = subprocess.run([PROGRAM, "history", "--json"], cwd=folder, capture_output=True, check=True)
+    return str(json.loads(done.stdout)["runs"][0]["plan_id"])[:12]
+
+
+def at_a_terminal(words: list[str], folder: Path) -> str:
+    """Standard output of a command that runs at a pseudo-terminal and is answered what it asks for."""
+    terminal, other_end = pty.openpty()
+    with subprocess.Popen(
+        words, cwd=folder, stdin=other_end, stderr=other_end, stdout=subprocess.PIPE, text=True
+    ) as process:
+        os.close(other_end)
+        said = b""
+        while not (asked := re.search(rb"Type (\w+) to go on", said)):
+            said += os.read(terminal, 4096)
+        os.write(terminal, asked[1] + b"\n")
+        assert process.stdout is not None
+        printed = process.stdout.read()
+    os.close(terminal)
+    assert process.returncode == 0, said.decode()
+    return printed
 
 
 def generated() -> dict[Path, str]:

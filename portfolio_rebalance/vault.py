@@ -27,9 +27,18 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import Field, ValidationError
 
 from portfolio_rebalance.errors import BadDataError, NotApprovedError, UsageError
-from portfolio_rebalance.records import Approval, Record, canonical_bytes
+from portfolio_rebalance.records import Approval, Record, StartedExecution, Step, canonical_bytes
 
-__all__ = ["FILE", "Seal", "change_passphrase", "has_passphrase", "set_passphrase", "unlock", "vault_folder"]
+__all__ = [
+    "FILE",
+    "Seal",
+    "StepSeals",
+    "change_passphrase",
+    "has_passphrase",
+    "set_passphrase",
+    "unlock",
+    "vault_folder",
+]
 
 FILE: Final = "passphrase.json"
 
@@ -64,8 +73,12 @@ class _Stored(Record):
     verifier: _Hex
 
 
+Sealable: TypeAlias = Approval | StartedExecution | Step
+"""What carries a seal: a person's word, the batch that was started on it, each order of it."""
+
+
 class Seal:
-    """The key that a passphrase gives; it seals approvals and knows its own seals again."""
+    """The key that a passphrase gives; it seals records and knows its own seals again."""
 
     __slots__ = ("_key",)
 
@@ -75,15 +88,30 @@ class Seal:
     def __repr__(self) -> str:
         return "Seal(key hidden)"
 
-    def sign(self, approval: Approval) -> str:
-        """HMAC-SHA256, in hexadecimal, over the canonical bytes of an approval whose own seal is left out."""
-        unsealed = approval.model_copy(update={"seal": ""})
+    def sign(self, record: Sealable) -> str:
+        """HMAC-SHA256, in hexadecimal, over the canonical bytes of a record whose own seal is left out."""
+        unsealed = record.model_copy(update={"seal": ""})
         return hmac.new(self._key, canonical_bytes(unsealed), hashlib.sha256).hexdigest()
 
-    def verify(self, approval: Approval) -> bool:
-        """Whether an approval carries the seal of exactly this content, made with this key."""
-        carried = approval.seal.encode("utf-8", "surrogatepass")
-        return hmac.compare_digest(self.sign(approval).encode(), carried)
+    def verify(self, record: Sealable) -> bool:
+        """Whether a record carries the seal of exactly this content, made with this key."""
+        carried = record.seal.encode("utf-8", "surrogatepass")
+        return hmac.compare_digest(self.sign(record).encode(), carried)
+
+
+class StepSeals:
+    """Seals the steps of a batch, and tells its own from what was only written into the ledger."""
+
+    def __init__(self, seal: Seal) -> None:
+        self._seal = seal
+
+    def signed(self, step: Step) -> Step:
+        """The step with its seal."""
+        return step.model_copy(update={"seal": self._seal.sign(step)})
+
+    def is_genuine(self, step: Step) -> bool:
+        """Whether the seal is this step's own."""
+        return self._seal.verify(step)
 
 
 def vault_folder() -> Path:

@@ -186,12 +186,13 @@ def status(
 
     with root_of(ctx).progress() as show_stage:
         show_stage("reading")
+        named = named_workspace(ctx, workspace)
         root, clock = workspace_of(ctx, workspace), clock_of(ctx, as_of)
         assessment = queries.status(root, clock=clock)
         waiting = standing(root, clock=clock)
     return Outcome(
         document={"assessment": assessment, "standing": waiting},
-        blocks=lambda: [*standing_blocks(waiting), *assessment_blocks(assessment)],
+        blocks=lambda: [*standing_blocks(waiting, workspace=named), *assessment_blocks(assessment)],
     )
 
 

@@ -27,9 +27,9 @@ from portfolio_rebalance.execution.gate import (
 from portfolio_rebalance.execution.legs import Move, move_back, moves_to, value_below_a_lot
 from portfolio_rebalance.execution.orders import limit_price_of, steps_of, worst_cost
 from portfolio_rebalance.execution.sizing import Wanted, fitting, require_approved
-from portfolio_rebalance.records import Market, StartedExecution, Step
+from portfolio_rebalance.records import Market, StartedExecution, Step, StoredStep
 
-__all__ = ["Batch", "Terms", "final_faults", "forward_batch", "revert_steps"]
+__all__ = ["Batch", "Terms", "final_faults", "forward_batch", "revert_steps", "reverted_faults"]
 
 _BP: Final = 10_000
 _PLAN_AGAIN: Final = "Plan again: trading-portfolio-rebalance --dry-run"
@@ -121,10 +121,10 @@ def revert_steps(
     terms: Terms,
     next_index: int,
 ) -> tuple[Step, ...]:
-    """Compensation: each strategy that was changed back to the share it had, less where a limit demands it.
+    """Compensation: each strategy that was changed back to what it held, less where a limit demands it.
 
-    Shares and not quantities: costs have lowered the total, and the old quantities would be a larger share
-    of it. A ceiling may come to what it allowed at the start and no more.
+    Costs have lowered the total, and what was held before is a larger share of it: a ceiling may come to what
+    it allowed at the start and no more.
     """
     prices = prices_of(markets.values())
     before = book_of(started)
@@ -141,10 +141,10 @@ def revert_steps(
         (subject[1], terms.limits.ceiling_bp(subject) + max(Fraction(0), start[subject]) / most)
         for subject in _inside_out(start)
     ]
-    shares = {key: then.capital[key] * _BP / then.total for key in changed}
     worst_total = now.total
     steps: tuple[Step, ...] = ()
     for _ in range(_ROUNDS):
+        shares = {key: then.capital[key] * _BP / worst_total for key in changed}
         goals = fitting(shares, now=now, worst_total=worst_total, ceilings=ceilings, minimum_bp=0).capital
         moves = [
             move_back(
@@ -187,6 +187,47 @@ def final_faults(
         for key in below_minimum(exposure, limits=terms.limits, dust=dust)
     ]
     return (*too_much, *too_little)
+
+
+def reverted_faults(
+    started: StartedExecution, *, book: Book, prices: Prices, steps: Sequence[StoredStep], terms: Terms
+) -> tuple[str, ...]:
+    """Strategies that compensation did not bring back, in words: to within a basis point, costs aside.
+
+    Back is what holds what it held, or has the share of total capital that it had. Neither is so where prices
+    alone have enlarged an overage, and what is bought back had to stop short.
+    """
+    markets = {(one.account, one.asset): one for one in started.markets}
+    before = book_of(started)
+    then = exposure_of(before, prices_of(markets.values()))
+    same_prices, now = exposure_of(book, prices_of(markets.values())), exposure_of(book, prices)
+    sent = [stored.step for stored in steps if stored.limit_price is not None]
+    aside = then.total / _BP + worst_cost(sent, markets=markets, tolerance_bps=terms.tolerance_bps)
+    faults = []
+    for key in sorted(before.own_cash):
+        share, share_before = now.capital[key] / now.total, then.capital[key] / then.total
+        gap = min(abs(same_prices.capital[key] - then.capital[key]), abs(share - share_before) * then.total)
+        if not (gap <= aside + _smallest_orders(key, book=before, markets=markets)):
+            faults.append(
+                f"{key} is at {float(share) * 100:.2f} % of total capital, {float(share_before) * 100:.2f} % "
+                "before"
+            )
+    return tuple(faults)
+
+
+def _smallest_orders(strategy: str, *, book: Book, markets: Mapping[Instrument, Market]) -> Fraction:
+    """The value of the smallest order in each leg: what is less cannot be bought back."""
+    places = [(book.accounts[strategy], asset) for asset in book.quantities[strategy]]
+    return sum(
+        (
+            max(
+                Fraction(markets[place].lot) * Fraction(markets[place].price),
+                Fraction(markets[place].min_notional),
+            )
+            for place in places
+        ),
+        Fraction(0),
+    )
 
 
 def _with_bots(exposure: Exposure, terms: Terms) -> Exposure:

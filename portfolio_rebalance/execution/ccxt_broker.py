@@ -179,7 +179,7 @@ class CcxtBroker:
         try:
             record = self._client.ask(send, outgoing=outgoing)
         except Failure as failure:
-            if failure.kind in ("forbidden", "unsent"):
+            if failure.kind == "unsent":
                 raise OrderRefused(f"not sent: {failure}") from None
             if failure.kind in ("refused", "denied"):
                 raise OrderRefused(str(failure)) from None

@@ -34,9 +34,9 @@ _UNDECIDED_STATUS: Final = frozenset({408, 418, 429})
 _ORIGIN: Final = re.compile(r"https://[^/]+")
 
 FailureKind = Literal["forbidden", "unsent", "denied", "absent", "refused", "unknown"]
-"""``forbidden``: our guard stopped it. ``unsent``: nothing that changes anything was sent. ``denied``: the
-key may not do this. ``absent``: there is no such order. ``refused``: definitely not accepted. ``unknown``:
-all else."""
+"""``forbidden``: our guard stopped the question. ``unsent``: of what was to be changed, nothing was sent.
+``denied``: the key may not do this. ``absent``: there is no such order. ``refused``: definitely not accepted.
+``unknown``: all else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,10 +161,10 @@ class Client:
         return Failure(kind, f"{self._name}: {self._shown(told)}")
 
     def _kind(self, error: Exception, *, changes: bool) -> FailureKind:
-        if isinstance(error, Forbidden):
-            return "forbidden"
         if changes and self._guard.changes_sent == 0:
             return "unsent"
+        if isinstance(error, Forbidden):
+            return "unknown" if changes else "forbidden"  # a second attempt was stopped; the first was not
         reply, status = self._exchange.last_json_response, self._guard.status
         definite = status is not None and 400 <= status < 500 and status not in _UNDECIDED_STATUS
         if not definite or not isinstance(reply, Mapping) or "code" not in reply:

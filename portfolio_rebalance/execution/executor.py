@@ -8,13 +8,13 @@ are the same code. At most one order is in flight. No model, no prompt, no confi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 from portfolio_rebalance.errors import HaltedError
-from portfolio_rebalance.execution.batch import Terms, final_faults, revert_steps
+from portfolio_rebalance.execution.batch import Terms, final_faults, revert_steps, reverted_faults
 from portfolio_rebalance.execution.book import Book, book_after, prices_of, reconcile_tolerance
 from portfolio_rebalance.execution.broker import (
     Broker,
@@ -36,7 +36,7 @@ from portfolio_rebalance.execution.journal import Journal
 from portfolio_rebalance.execution.orders import limit_price_of
 from portfolio_rebalance.records import Market, OpenExecution, OrderFill, Step, StoredStep
 
-__all__ = ["Ending", "Executor", "Pace"]
+__all__ = ["Ending", "Executor", "NoSealing", "Pace", "Sealing"]
 
 _BP: Final = 10_000
 _ABSENT_POLLS: Final = 3
@@ -45,6 +45,30 @@ _ABSENT_POLLS: Final = 3
 _T = TypeVar("_T")
 
 Ending = Literal["filled", "reverted", "needs_operator"]
+
+
+class Sealing(Protocol):
+    """Marks what may be sent, so that a step that was only written into the ledger is told apart."""
+
+    def signed(self, step: Step) -> Step:
+        """The step with its seal."""
+        ...
+
+    def is_genuine(self, step: Step) -> bool:
+        """Whether the seal is this step's own."""
+        ...
+
+
+class NoSealing:
+    """On paper nothing is sealed: there is no secret that the workspace does not hold as well."""
+
+    def signed(self, step: Step) -> Step:
+        """The step as it is."""
+        return step
+
+    def is_genuine(self, step: Step) -> bool:
+        """Always."""
+        return bool(step)
 
 
 class _Stop(Exception):  # noqa: N818 - the reason why the batch goes back
@@ -84,6 +108,7 @@ class Executor:
         most_price_move_percent: How far a price may move from the one the batch was sized with.
         halted: Says whether nothing (``all``), or nothing but reductions, may be sent.
         pace: Patience.
+        sealing: Marks steps, and tells which are marked.
         may_go_on: Says why the batch may not go on forward (its plan has expired); empty while it may.
         one_by_one: Reconcile with the venue after every strategy.
         progress: Told what is being done.
@@ -95,6 +120,7 @@ class Executor:
     most_price_move_percent: Decimal
     halted: Callable[[], Literal["none", "reduce_only", "all"]]
     pace: Pace
+    sealing: Sealing = field(default_factory=NoSealing)
     may_go_on: Callable[[], str] = lambda: ""
     one_by_one: bool = False
     progress: Callable[[str], None] = lambda _what: None
@@ -144,8 +170,10 @@ class Executor:
         if following is not None:
             self._perform(state, steps, following.step)
             return None
-        self._require_reconciled(book_after(state.started, steps), state)
+        book = book_after(state.started, steps)
+        self._require_reconciled(book, state)
         if phase == "revert":
+            self._require_back(state, steps, book)
             return "reverted"
         self._require_limits(state, steps)
         return "filled"
@@ -168,6 +196,8 @@ class Executor:
 
     def _perform(self, state: OpenExecution, steps: Sequence[StoredStep], step: Step) -> None:
         self._require_not_halted(step)
+        if not self.sealing.is_genuine(step):
+            raise _Lost(f"{_named(step)} is not sealed: somebody wrote it into the ledger")
         if step.phase == "forward" and (why_not := self.may_go_on()):
             raise _Stop(why_not)
         plan_id, book = state.started.plan_id, book_after(state.started, steps)
@@ -188,8 +218,16 @@ class Executor:
 
     def _send(self, plan_id: str, step: Step, *, reference: Decimal, limit: Decimal) -> None:
         """Send once. What is not known for certain afterwards is found out, never sent again."""
+        order = _order(step, limit)
+        if self.broker.live and (known := self._answer(order)) != "absent":
+            # Whatever the ledger says: the venue has this order already, or does not tell.
+            if known == "unanswered" or known.state == "open":
+                self.journal.settle(plan_id, step.index, state="unknown", note="asked before it was sent")
+            else:
+                self._settle(plan_id, step, known, reference=reference)
+            return
         try:
-            report = self.broker.place(_order(step, limit))
+            report = self.broker.place(order)
         except OrderRefused as refusal:
             self.journal.settle(plan_id, step.index, state="refused", note=str(refusal))
         except OutcomeUnknown as unknown:
@@ -284,7 +322,7 @@ class Executor:
         for stored in steps:
             if stored.state == "planned":
                 self.journal.settle(plan_id, stored.step.index, state="cancelled", note=f"not sent: {reason}")
-        self.journal.revert(plan_id, reason=reason, steps=back)
+        self.journal.revert(plan_id, reason=reason, steps=[self.sealing.signed(step) for step in back])
 
     # What must hold before a step.
 
@@ -349,6 +387,12 @@ class Executor:
         faults = final_faults(book, prices=prices_of(markets.values()), markets=markets, terms=self.terms)
         if faults:
             raise _Stop(f"after the last order {faults[0]}")
+
+    def _require_back(self, state: OpenExecution, steps: Sequence[StoredStep], book: Book) -> None:
+        """What counts as reverted is where it was; a batch that is stuck between is for a person."""
+        prices = prices_of(self._all_markets(book).values())
+        for fault in reverted_faults(state.started, book=book, prices=prices, steps=steps, terms=self.terms):
+            raise _Lost(f"it cannot be taken back wholly: {fault}; it went back because {state.reason}")
 
     def _require_reconciled(self, book: Book, state: OpenExecution) -> None:
         holdings = self._patiently(self.broker.holdings)

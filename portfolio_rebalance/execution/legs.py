@@ -2,7 +2,9 @@
 
 A strategy's legs are scaled together. A reduction takes the idle cash of a strategy without shorts first;
 the cash of one with shorts is what they are covered from, so it is scaled like a leg. Quantities are whole
-lots: reductions round up, increases down, so that a ceiling is met and not missed by a fraction of a lot.
+lots, rounded to where capital is lower: what is sold rounds up, what is bought rounds down, so that a ceiling
+is met and not missed by a fraction of a lot. For a strategy without shorts that is: reductions up, increases
+down. What a leg cannot give, being too small to trade, its cash and the other legs do.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ def moves_to(
     markets: Mapping[Instrument, Market],
     keep_at_least: Fraction = _ZERO,
 ) -> Move:
-    """The move that brings a strategy's capital to ``goal``.
+    """The move that brings a strategy's capital to ``goal``, or as little below it as lots allow.
 
     Args:
         goal: Money, 0 or more.
@@ -55,7 +57,7 @@ def moves_to(
         book: Current holdings.
         prices: Mark prices.
         markets: Lots and smallest notionals.
-        keep_at_least: A reduction that would round to below this rounds the other way: the minimum.
+        keep_at_least: What rounding would take below this stays as cash of the strategy: the minimum.
     """
     capital = book.capital(strategy, prices)
     positions = book.positions(strategy, prices)
@@ -66,25 +68,19 @@ def moves_to(
     quantities: dict[str, Fraction] = {}
     account = book.accounts[strategy]
     for asset, quantity in sorted(held.items()):
-        market = markets[account, asset]
-        size = _in_lots(
-            abs(quantity) * abs(factor - 1),
-            lot=Fraction(market.lot),
-            at_most=abs(quantity) if reducing else None,
+        change = _traded(
+            quantity * (factor - 1), held=quantity, market=markets[account, asset], reducing=reducing
         )
-        size = _worth_sending(size, held=abs(quantity), market=market, reducing=reducing)
-        if size:
-            rises = (quantity > 0) != reducing
-            quantities[asset] = size if rises else -size
+        if change:
+            quantities[asset] = change
     move = Move(
         strategy=strategy,
         direction="reduce" if reducing else "increase",
         cash=_cash(cash - own_cash, out_of=own_cash),
         quantities=quantities,
     )
-    if not reducing:
-        return move
-    return _kept_above(move, keep_at_least, book=book, prices=prices, markets=markets)
+    move = _brought_down(move, goal, book=book, prices=prices, markets=markets)
+    return _kept_above(move, keep_at_least, book=book, prices=prices)
 
 
 def move_back(
@@ -111,22 +107,21 @@ def move_back(
     quantities: dict[str, Fraction] = {}
     for asset in sorted({*now, *then}):
         held, goal = now.get(asset, _ZERO), then.get(asset, _ZERO) * share
-        reducing = abs(goal) < abs(held)
-        size = _in_lots(
-            abs(goal - held),
-            lot=Fraction(markets[account, asset].lot),
-            at_most=abs(held) if reducing else None,
+        change = _traded(
+            goal - held, held=held, market=markets[account, asset], reducing=abs(goal) < abs(held)
         )
-        size = _worth_sending(size, held=abs(held), market=markets[account, asset], reducing=reducing)
-        if size:
-            quantities[asset] = size if goal > held else -size
+        if change:
+            quantities[asset] = change
     change = before.own_cash[strategy] * share - book.own_cash[strategy]
     falls = change + sum((size * prices[account, asset] for asset, size in quantities.items()), _ZERO) < 0
-    return Move(
+    move = Move(
         strategy=strategy,
         direction="reduce" if falls else "increase",
         cash=_cash(change, out_of=book.own_cash[strategy]),
         quantities=quantities,
+    )
+    return _brought_down(
+        move, share * before.capital(strategy, prices), book=book, prices=prices, markets=markets
     )
 
 
@@ -155,7 +150,7 @@ def _scaled(
     held: dict[str, Fraction],
 ) -> tuple[Fraction, Fraction]:
     """Own cash and leg factor that make ``goal``."""
-    if not held or not capital:
+    if not held or capital <= 0:
         return goal - positions, Fraction(1)
     long_only = all(quantity > 0 for quantity in held.values()) and own_cash >= 0
     if goal < capital and long_only:
@@ -165,22 +160,21 @@ def _scaled(
     return own_cash * factor, factor
 
 
-def _in_lots(size: Fraction, *, lot: Fraction, at_most: Fraction | None) -> Fraction:
-    """Whole lots: up, but no more than there are, for a reduction; down for an increase."""
-    lots = floor(size / lot) if at_most is None else min(ceil(size / lot), floor(at_most / lot))
-    return lots * lot
-
-
-def _worth_sending(size: Fraction, *, held: Fraction, market: Market, reducing: bool) -> Fraction:
-    """The size, brought to what the venue accepts; nothing where it accepts none of it."""
-    if not size or size * Fraction(market.price) >= Fraction(market.min_notional):
-        return size
+def _traded(change: Fraction, *, held: Fraction, market: Market, reducing: bool) -> Fraction:
+    """A leg's change in whole lots that the venue accepts; nothing where it accepts none of it."""
+    lot, price, smallest = Fraction(market.lot), Fraction(market.price), Fraction(market.min_notional)
+    if change >= 0:
+        bought = floor(change / lot) * lot
+        return bought if bought * price >= smallest else _ZERO
+    sold = ceil(-change / lot) * lot
+    most = floor(abs(held) / lot) * lot
     if not reducing:
-        return _ZERO
-    lot = Fraction(market.lot)
-    # A tenth more than the smallest notional, so that the price may fall a little before it is sent.
-    least = ceil(Fraction(market.min_notional) * Fraction(11, 10) / Fraction(market.price) / lot) * lot
-    return least if least <= held else _ZERO
+        return -sold if sold * price >= smallest else _ZERO
+    if sold * price < smallest:
+        # A tenth more than the smallest notional, so that the price may fall a little before it is sent.
+        sold = ceil(smallest * Fraction(11, 10) / price / lot) * lot
+        return -sold if sold <= most else _ZERO
+    return -min(sold, most)
 
 
 def _cash(change: Fraction, *, out_of: Fraction) -> Fraction:
@@ -189,26 +183,42 @@ def _cash(change: Fraction, *, out_of: Fraction) -> Fraction:
     return max(rounded, -out_of) if change < 0 < out_of else rounded
 
 
-def _kept_above(
-    move: Move, least: Fraction, *, book: Book, prices: Prices, markets: Mapping[Instrument, Market]
-) -> Move:
-    """One lot less of each leg at most, and some cash, where rounding took a strategy below the minimum."""
+def _capital_after(move: Move, *, book: Book, prices: Prices) -> Fraction:
     account = book.accounts[move.strategy]
+    legs = sum((size * prices[account, asset] for asset, size in move.quantities.items()), _ZERO)
+    return book.capital(move.strategy, prices) + move.cash + legs
+
+
+def _brought_down(
+    move: Move,
+    goal: Fraction,
+    *,
+    book: Book,
+    prices: Prices,
+    markets: Mapping[Instrument, Market],
+) -> Move:
+    """What legs too small to trade leave above the goal: from the strategy's cash, then from other legs."""
+    excess = _capital_after(move, book=book, prices=prices) - goal
+    if excess <= 0:
+        return move
+    idle = max(_ZERO, book.own_cash[move.strategy] + move.cash)
+    taken = min(ceil(excess / _CASH_STEP) * _CASH_STEP, idle)
+    excess -= taken
+    account, held = book.accounts[move.strategy], book.quantities[move.strategy]
     quantities = dict(move.quantities)
-    missing = (
-        least
-        - book.capital(move.strategy, prices)
-        - move.cash
-        - sum((size * prices[account, asset] for asset, size in quantities.items()), _ZERO)
-    )
-    for asset, size in sorted(quantities.items()):
-        if missing <= 0:
-            break
-        if size < 0:
-            lot = Fraction(markets[account, asset].lot)
-            quantities[asset] = size + lot
-            missing -= lot * prices[account, asset]
-    cash = move.cash
-    if missing > 0 and cash < 0:
-        cash = min(_ZERO, ceil((cash + missing) / _CASH_STEP) * _CASH_STEP)
-    return replace(move, cash=cash, quantities={asset: size for asset, size in quantities.items() if size})
+    for asset in sorted(held, key=lambda asset: (-held[asset] * prices[account, asset], asset)):
+        change, market = quantities.get(asset, _ZERO), markets[account, asset]
+        if excess <= 0 or held[asset] <= 0 or change > 0:
+            continue
+        lot, price = Fraction(market.lot), prices[account, asset]
+        more = min(ceil(excess / price / lot), floor((held[asset] + change) / lot)) * lot
+        if more and (more - change) * price >= Fraction(market.min_notional):
+            quantities[asset] = change - more
+            excess -= more * price
+    return replace(move, cash=move.cash - taken, quantities=quantities)
+
+
+def _kept_above(move: Move, least: Fraction, *, book: Book, prices: Prices) -> Move:
+    """Cash where rounding took a strategy below the minimum, or a short rest below nothing."""
+    missing = least - _capital_after(move, book=book, prices=prices)
+    return replace(move, cash=move.cash + ceil(missing / _CASH_STEP) * _CASH_STEP) if missing > 0 else move

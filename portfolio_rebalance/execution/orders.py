@@ -1,8 +1,10 @@
 """Orders: the moves of strategies as one batch of steps, netted inside an account, reductions first.
 
 Order of the batch: each reduction (idle cash, sells, then buys that cover shorts), those that cure a broken
-limit before the others; one atomic step of transfers between strategies of one account; then each increase. A
-batch is only handed out after every prefix of it was judged at its worst case and its end meets all limits.
+limit before the others; one atomic step of transfers between strategies of one account; then each increase. No
+strategy passes a higher point on its way than where it starts or ends: where what lowers it is netted, what
+raises it waits; where what raises it is netted, what lowers it comes before. A batch is only handed out after
+every prefix of it was judged at its worst case and its end meets all limits.
 """
 
 from __future__ import annotations
@@ -121,14 +123,26 @@ def steps_of(
         for move in ordered
     }
     netted = _net([demand for own in demands.values() for demand in own], markets=markets)
+    givers = {transfer.source for transfer in netted}
+    takers = {transfer.target for transfer in netted}
     numbering = _Numbering(plan_id, phase, next_index)
-    for move in ordered:
-        if move.direction == "reduce":
-            _append(numbering, move, demands[move.strategy])
+    reductions = [move for move in ordered if move.direction == "reduce"]
+    increases = [move for move in ordered if move.direction == "increase"]
+    for move in reductions:
+        _lower(numbering, move, demands[move.strategy])
+        if move.strategy not in givers:
+            _raise(numbering, move, demands[move.strategy])
+    for move in increases:
+        if move.strategy in takers:
+            _lower(numbering, move, demands[move.strategy])
     numbering.transfers(netted, purpose="net")
-    for move in ordered:
-        if move.direction == "increase":
-            _append(numbering, move, demands[move.strategy])
+    for move in reductions:
+        if move.strategy in givers:
+            _raise(numbering, move, demands[move.strategy])
+    for move in increases:
+        if move.strategy not in takers:
+            _lower(numbering, move, demands[move.strategy])
+        _raise(numbering, move, demands[move.strategy])
     return tuple(numbering.steps)
 
 
@@ -156,21 +170,25 @@ def worst_cost(
     return total
 
 
-def _append(numbering: _Numbering, move: Move, demands: Sequence[_Demand]) -> None:
-    """One strategy's steps: what lowers its capital first, so that it passes no higher point on the way."""
-    cash = _cash_transfer(move)
+def _lower(numbering: _Numbering, move: Move, demands: Sequence[_Demand]) -> None:
+    """What lowers a strategy's capital: cash that it gives, then what it sells."""
     if move.cash < 0:
-        numbering.transfers(cash, purpose=move.direction)
-    for demand in sorted(demands, key=lambda demand: demand.quantity > 0):
-        if demand.quantity:
+        numbering.transfers(_cash_transfer(move), purpose=move.direction)
+    for demand in demands:
+        if demand.quantity < 0:
+            numbering.order(demand, purpose=move.direction)
+
+
+def _raise(numbering: _Numbering, move: Move, demands: Sequence[_Demand]) -> None:
+    """What raises it: what it buys, then cash that it takes."""
+    for demand in demands:
+        if demand.quantity > 0:
             numbering.order(demand, purpose=move.direction)
     if move.cash > 0:
-        numbering.transfers(cash, purpose=move.direction)
+        numbering.transfers(_cash_transfer(move), purpose=move.direction)
 
 
 def _cash_transfer(move: Move) -> tuple[Transfer, ...]:
-    if not move.cash:
-        return ()
     into = move.cash > 0
     return (
         Transfer(

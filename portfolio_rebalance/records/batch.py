@@ -120,6 +120,8 @@ class Step(Record):
         purpose: Whether the strategy's allocation falls, rises, or two strategies are netted.
         strategy: Whose order it is; None for transfers.
         quantity: Above 0.
+        seal: Where live money is at stake: HMAC under the passphrase's key, so that no order is sent that
+            was only written into the ledger.
     """
 
     index: int
@@ -132,6 +134,7 @@ class Step(Record):
     side: Side | None = None
     quantity: Quantity = Decimal(0)
     transfers: tuple[Transfer, ...] = ()
+    seal: str = ""
 
     @property
     def is_order(self) -> bool:
@@ -190,6 +193,7 @@ class StartedExecution(Record):
         limits_bp: ``total``, ``cluster``, ``individual_max``, ``individual_min``, re-read from disk.
         targets_bp: Approved whole basis points of the strategies that change.
         notes: What was narrowed when the batch was sized again at current prices.
+        seal: As of a step, over all of this.
     """
 
     plan_id: str
@@ -205,6 +209,7 @@ class StartedExecution(Record):
     limits_bp: FrozenMap[int]
     targets_bp: FrozenMap[int]
     notes: tuple[str, ...] = ()
+    seal: str = ""
 
 
 class OpenExecution(Record):

@@ -80,7 +80,8 @@ class Execution(Record):
         total_commissions_bps: Likewise.
         estimated_cost: Of the approved plan.
         actual_cost: Slippage and commissions, as money.
-        limits: Each limit after the batch, in exact money: ``PASS``, ``FAIL`` or ``NOT_EVALUATED``.
+        limits: Each limit after the batch, in exact money: ``PASS``, ``FAIL``, ``NOT_EVALUATED``, or
+            ``AWAITS_BOTS`` where it holds only once bots have done as they were told.
         limits_note: What a limit that fails by price alone, or dust below a lot, means.
     """
 
@@ -88,6 +89,7 @@ class Execution(Record):
     plan_id: str
     status: ExecutionStatus
     broker: str
+    currency: str
     mode: str
     started_at: Instant
     finished_at: Instant

@@ -147,6 +147,10 @@ class Plan(Record):
 
     Binds the configuration, pins, targets, strategy set, quantities and clusters exactly, and prices by
     an envelope. It holds no wall-clock time, spend or cache figure.
+
+    Attributes:
+        limits_bp: ``total``, ``cluster``, ``individual_max``, ``individual_min`` as the plan was judged by
+            them, for whoever reads it; execution reads them from disk again.
     """
 
     schema_version: Literal[2] = 2
@@ -162,6 +166,7 @@ class Plan(Record):
     max_plan_price_move_percent: Decimal
     config_sha256: str
     inputs: FrozenMap[str]
+    limits_bp: FrozenMap[int]
     clusters: tuple[tuple[str, ...], ...]
     high_pairs: tuple[tuple[str, str], ...]
     previous_high_pairs: tuple[tuple[str, str], ...] = ()

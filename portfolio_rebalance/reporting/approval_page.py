@@ -39,8 +39,6 @@ __all__ = ["approval_blocks", "one_line"]
 
 _MOST_CHARACTERS: Final = 400
 _MOST_LINES: Final = 8
-_MOST_OF_A_NAME: Final = 24
-_MOST_OF_AN_ID: Final = 64
 _LOWER_IS_BETTER: Final = ("volatility %, a year",)
 _EVIDENCE: Final = {
     "not_computed": "the mode's record on this history was not computed",
@@ -62,10 +60,10 @@ def approval_blocks(plan: Plan, plan_id: str) -> list[Block]:
     return [
         Paragraph(
             f"A plan to approve: {plan.decision.recommendation} ({plan.decision.basis}), mode "
-            f"{one_line(plan.mode, most=_MOST_OF_A_NAME)}."
+            f"{_name(plan.mode)}."
         ),
         Paragraph(
-            f"Made at {format_instant(plan.as_of)}, from the state of {format_instant(plan.state_as_of)}."
+            f"Made at {format_instant(plan.as_of)}; its state is of {format_instant(plan.state_as_of)}."
         ),
         *(Paragraph(text, tone) for text, tone in cautions),
         _changes(plan),
@@ -77,21 +75,23 @@ def approval_blocks(plan: Plan, plan_id: str) -> list[Block]:
         _evidence(plan),
         *_validity(plan),
         *(Paragraph(text, tone) for text, tone in cautions),
-        Paragraph(f"Plan id {one_line(plan_id, most=_MOST_OF_AN_ID)}"),
+        Paragraph(f"Plan id {_name(plan_id, most=64)}"),
     ]
 
 
-def one_line(text: str, *, most: int = _MOST_CHARACTERS) -> str:
-    """What others wrote, as data: one line of ASCII, single blanks, not too long.
+def one_line(text: str) -> str:
+    """What others wrote, as data: one line of ASCII, single blanks, at most 400 characters.
 
     Other letters are escaped: they could hide, overlay what stands beside them, or look like others.
-
-    Args:
-        text: Anything.
-        most: Characters to keep; what is cut ends in three dots.
     """
     seen = clean(text).encode("ascii", "backslashreplace").decode()
-    return shorten(" ".join(seen.split()), most=most)
+    return shorten(" ".join(seen.split()), most=_MOST_CHARACTERS)
+
+
+def _name(text: str, *, most: int = 24) -> str:
+    """A name of ours inside a sentence: letters, digits, ``_``, ``-``; too short and too plain to mislead."""
+    known = (mark if mark.isascii() and (mark.isalnum() or mark in "_-") else "?" for mark in text)
+    return shorten("".join(known), most=most)
 
 
 def _cautions(plan: Plan) -> Iterator[tuple[str, Tone]]:
@@ -120,7 +120,7 @@ def _cautions(plan: Plan) -> Iterator[tuple[str, Tone]]:
 
 
 def _changes(plan: Plan) -> Table:
-    total, currency = plan.total_capital, one_line(plan.currency, most=_MOST_OF_A_NAME)
+    total, currency = plan.total_capital, _name(plan.currency)
     changed = [one for one in plan.strategies if one.proposed_bp is not None]
     alone = [one for one in plan.strategies if one.proposed_bp is None]
     moved = sum((_step(one) for one in changed), Fraction(0)) * Fraction(total) / BP_PER_UNIT
@@ -200,28 +200,30 @@ def _step(one: PlannedStrategy) -> Fraction:
 def _exposure(plan: Plan) -> Iterator[Block]:
     now = {one.strategy: one.current_bp for one in plan.strategies}
     then = {one.strategy: one.current_bp + _step(one) for one in plan.strategies}
-    rows = [_sum_row("total_deployed", tuple(now), now, then)]
+    limits = plan.limits_bp
+    rows = [_sum_row("total_deployed", tuple(now), now, then, limits["total"])]
     groups = [group for group in plan.clusters if len(group) > 1]
-    rows += [_sum_row("correlated_exposure", group, now, then) for group in groups]
+    rows += [_sum_row("correlated_exposure", group, now, then, limits["cluster"]) for group in groups]
     if funded := sorted((then[key], key) for key in then if then[key]):
-        rows.append(_sum_row("individual_max", (funded[-1][1],), now, then))
-        rows.append(_sum_row("individual_min", (funded[0][1],), now, then))
+        rows.append(_sum_row("individual_max", (funded[-1][1],), now, then, limits["individual_max"]))
+        rows.append(_sum_row("individual_min", (funded[0][1],), now, then, limits["individual_min"]))
     note = "" if groups else "No correlated cluster of two or more is known."
     yield Table(
         title="Exposure",
-        columns=(*left("what"), *right("now %", "proposed %"), *left("of")),
+        columns=(*left("what"), *right("now %", "proposed %", "limit %"), *left("of")),
         rows=tuple(rows),
         note=f"Correlated exposure after the change: {plan.correlated_exposure}. {note}".rstrip(),
     )
 
 
 def _sum_row(
-    limit: str, group: Sequence[str], now: dict[str, Fraction], then: dict[str, Fraction]
+    limit: str, group: Sequence[str], now: dict[str, Fraction], then: dict[str, Fraction], limit_bp: int
 ) -> tuple[str, ...]:
     words = "correlated cluster" if limit == "correlated_exposure" else LIMIT_WORDS[limit]
     return (
         words,
         *(number(sum((side[key] for key in group), Fraction(0)) / BP_PER_PERCENT) for side in (now, then)),
+        number(Fraction(limit_bp) / BP_PER_PERCENT),
         "" if limit == "total_deployed" else ids(group, most=_MOST_LINES),
     )
 

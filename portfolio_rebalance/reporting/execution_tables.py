@@ -132,15 +132,14 @@ def _cost(execution: Execution) -> Table:
         ("total capital before", money(total, total=total)),
         ("total capital after", money(execution.total_capital_after, total=total)),
     )
-    return Table("What it cost, in the portfolio's currency", (*left("what"), *right("value")), rows)
+    return Table(f"What it cost, in {one_line(execution.currency)}", (*left("what"), *right("value")), rows)
 
 
 # What is held, and the limits.
 
 
 def _holdings(execution: Execution) -> Table:
-    total = execution.total_capital_after
-    lines = execution.post_rebalance_allocations
+    total, lines = execution.total_capital_after, execution.post_rebalance_allocations
     deployed = sum((Fraction(line.capital) for line in lines.values()), Fraction(0))
     cash = Fraction(total) - deployed
     rows = [
@@ -184,8 +183,8 @@ def _limits(execution: Execution) -> Iterator[Block]:
             for limit, verdict in execution.limits.items()
         ),
     )
-    if execution.instructions:
-        yield Paragraph("PASS counts bots as if they had done as told; until then the figures stand.", "warn")
+    if "AWAITS_BOTS" in execution.limits.values():
+        yield Paragraph("AWAITS_BOTS: broken until bots have done as you are told to tell them.", "warn")
     if "NOT_EVALUATED" in execution.limits.values():
         yield Paragraph("NOT_EVALUATED is not a pass: nobody knows whether that limit is met.", "bad")
     for text in execution.limits_note:
@@ -211,12 +210,12 @@ def _orders(execution: Execution) -> Iterator[Table]:
         lines = [line for line in execution.orders if line.phase == phase]
         if orders := [line for line in lines if line.side is not None]:
             yield Table(
-                title=title,
+                title=f"{title}, slippage in bps",
                 columns=(
                     *whole("side"),
                     *right("quantity"),
-                    *whole("asset", "strategy", "state"),
-                    *right("filled", "price", "slip bps", "fees"),
+                    *whole("strategy", "state"),
+                    *right("filled", "price", "slip", "fees"),
                 ),
                 rows=tuple(_order_row(line, total=total) for line in orders),
             )
@@ -237,15 +236,22 @@ def _orders(execution: Execution) -> Iterator[Table]:
 def _order_row(line: OrderLine, *, total: Decimal) -> tuple[str, ...]:
     return (
         line.side or "",
-        _quantity(line.quantity),
-        one_line(line.asset or ""),
+        f"{_quantity(line.quantity)} {one_line(line.asset or '')}",
         line.strategy or "",
         _STATES.get(line.state, one_line(line.state)),
-        "all" if line.filled == line.quantity else _quantity(line.filled),
+        _filled(line),
         "" if line.average_price is None else _price(line.average_price),
         "" if line.slippage_bps is None else signed(line.slippage_bps),
         money(line.commission, total=total) if line.filled else "",
     )
+
+
+def _filled(line: OrderLine) -> str:
+    """How much of it; the quantity itself stands among what was not filled whole."""
+    if not line.filled:
+        return "none"
+    share = Fraction(line.filled) / Fraction(line.quantity)
+    return "all" if share == 1 else f"{number(100 * share)} %"
 
 
 def _named(line: OrderLine) -> str:
@@ -296,8 +302,8 @@ def _instructions(execution: Execution) -> Iterator[Block]:
 
 
 def _instruction_file(execution: Execution) -> str:
-    files = [path for path in execution.written if "/capital-instructions-" in path]
-    return one_line(files[0]) if files else "the record of the execution"
+    files = (one_line(path) for path in execution.written if "/capital-instructions-" in path)
+    return next(files, "the record of the execution")
 
 
 def _written(execution: Execution) -> Iterator[Paragraph]:

@@ -74,8 +74,9 @@ def settle_what_was_left(at: Counter) -> Execution | None:
     with Ledger.read(at.root) as ledger:
         if ledger is None or ledger.is_settled():
             return None
+    seal = at.person.seal() if is_live(at.config) and at.person is not None else None
     with open_desk(
-        at.root, clock=at.clock, now=at.now, pace=Pace(sleep=at.sleep), progress=at.progress
+        at.root, clock=at.clock, now=at.now, pace=Pace(sleep=at.sleep), seal=seal, progress=at.progress
     ) as desk:
         return finish_unfinished(desk)
 

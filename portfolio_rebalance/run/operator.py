@@ -59,8 +59,7 @@ def resume(at: Counter) -> Execution | None:
         )
     now = standing(at.root, clock=at.clock)
     question = _question(now)
-    if is_live(at.config):
-        at.person.seal()
+    seal = at.person.seal() if is_live(at.config) else None
     if not at.person.agrees(question, word="resume"):
         raise NotApprovedError("Not resumed; nothing was changed.", where="terminal", fix="Type: resume")
     with exclusive(at.root), Ledger.open(at.root) as ledger:
@@ -72,7 +71,7 @@ def resume(at: Counter) -> Execution | None:
             )
         _lift(at.root, shown=now)
     with open_desk(
-        at.root, clock=at.clock, now=at.now, pace=Pace(sleep=at.sleep), progress=at.progress
+        at.root, clock=at.clock, now=at.now, pace=Pace(sleep=at.sleep), seal=seal, progress=at.progress
     ) as desk:
         return finish_unfinished(desk)
 

@@ -48,6 +48,12 @@ def build_plan(session: Session) -> Plan | None:
         max_plan_price_move_percent=config.max_plan_price_move_percent,
         config_sha256=session.state.config_sha256,
         inputs=portfolio.inputs,
+        limits_bp={
+            "total": session.limits.total_bp,
+            "cluster": session.limits.cluster_bp,
+            "individual_max": session.limits.individual_max_bp,
+            "individual_min": session.limits.individual_min_bp,
+        },
         clusters=session.correlation.clusters,
         high_pairs=tuple(pair.strategies for pair in session.correlation.high_correlation_pairs),
         previous_high_pairs=session.previous_high_pairs,

@@ -1,7 +1,8 @@
 """The order of stages, and what each needs and makes. Nothing else knows it.
 
-A dry run and a live one share this path; only clock and broker differ. The stages that follow a decision
-(approve, execute, verify, monitor, feed back) are not part of this version.
+A dry run and a live one share this path; only clock and broker differ. What follows a decision is a person's
+affair and may come days later: approve (:mod:`.approval`), execute and verify (:mod:`.execute`). Monitoring
+and feedback are not part of this version.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from portfolio_rebalance.execution.executor import Pace
 from portfolio_rebalance.records import Execution, RebalanceOrders, RebalanceTrade
 from portfolio_rebalance.tools.bindings import PLAN_AGAIN, orders_from
 from portfolio_rebalance.tools.desk import Desk, open_desk
-from portfolio_rebalance.tools.finishing import finish, finish_unfinished
+from portfolio_rebalance.tools.finishing import finish, finish_unfinished, sealing_of
 from portfolio_rebalance.tools.preparation import prepare
 from portfolio_rebalance.vault import Seal
 from portfolio_rebalance.workspace import workspace_at
@@ -84,7 +84,10 @@ def execute_at(desk: Desk, orders: RebalanceOrders | str) -> Execution:
     prepared = prepare(desk, plan_id)
     if not isinstance(orders, str) and orders.rebalancing_trades:
         _require_same(orders.rebalancing_trades, orders_from(prepared.plan, plan_id).rebalancing_trades)
-    desk.ledger.journal.start(prepared.started, prepared.batch.steps)
+    sealing, started = sealing_of(desk), prepared.started
+    if desk.venue.broker.live and desk.seal is not None:
+        started = started.model_copy(update={"seal": desk.seal.sign(started)})
+    desk.ledger.journal.start(started, [sealing.signed(step) for step in prepared.batch.steps])
     left = desk.ledger.journal.unfinished()
     assert left is not None
     return finish(desk, left)

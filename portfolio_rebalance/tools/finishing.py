@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from portfolio_rebalance.clock import format_instant
-from portfolio_rebalance.errors import NeedsOperatorError
+from portfolio_rebalance.errors import NeedsOperatorError, PlanTamperedError
 from portfolio_rebalance.execution.book import Book, book_after
 from portfolio_rebalance.execution.broker import Instrument, OutcomeUnknown
-from portfolio_rebalance.execution.executor import Executor
+from portfolio_rebalance.execution.executor import Executor, NoSealing, Sealing
 from portfolio_rebalance.execution.instructions import (
     instruction_for,
     instructions_path,
@@ -32,10 +32,11 @@ from portfolio_rebalance.tools.desk import Desk
 from portfolio_rebalance.tools.preparation import terms_of
 from portfolio_rebalance.tools.settlement import Settlement, projections, total_after
 from portfolio_rebalance.tools.verification import Verified, verify
+from portfolio_rebalance.vault import StepSeals
 from portfolio_rebalance.workspace import Projection, apply_outbox
 from portfolio_rebalance.workspace.halt import read_halt, write_halt
 
-__all__ = ["finish", "finish_unfinished"]
+__all__ = ["finish", "finish_unfinished", "sealing_of"]
 
 
 def finish_unfinished(desk: Desk) -> Execution | None:
@@ -69,6 +70,8 @@ def finish(desk: Desk, left: OpenExecution) -> Execution:
     """
     plan_id = left.started.plan_id
     plan = plan_from(desk.ledger.approvals.plan(plan_id).content, plan_id=plan_id)
+    sealing = sealing_of(desk)
+    _require_genuine(desk, left.started)
     executor = Executor(
         broker=desk.venue.broker,
         journal=desk.ledger.journal,
@@ -76,6 +79,7 @@ def finish(desk: Desk, left: OpenExecution) -> Execution:
         most_price_move_percent=plan.max_plan_price_move_percent,
         halted=lambda: read_halt(desk.root).level,
         pace=desk.pace,
+        sealing=sealing,
         may_go_on=lambda: _why_not(plan, desk),
         one_by_one=not desk.config.execution.batch_execution,
         progress=desk.progress,
@@ -93,6 +97,37 @@ def finish(desk: Desk, left: OpenExecution) -> Execution:
     if ending == "needs_operator":
         return _give_up(desk, plan, seen)
     return _settle(desk, plan, seen, status="committed" if ending == "filled" else "reverted")
+
+
+def sealing_of(desk: Desk) -> Sealing:
+    """How steps are marked: under the passphrase's key where live money is at stake.
+
+    Raises:
+        NeedsOperatorError: Live money, and nobody has given the passphrase.
+    """
+    if not desk.venue.broker.live:
+        return NoSealing()
+    if desk.seal is None:
+        raise NeedsOperatorError(
+            "An execution with live money is unfinished, and it goes on only with the passphrase.",
+            where="ledger.db",
+            fix="At a terminal of yours: trading-portfolio-rebalance resume",
+        )
+    return StepSeals(desk.seal)
+
+
+def _require_genuine(desk: Desk, started: StartedExecution) -> None:
+    """With live money, a batch that was only written into the ledger is not gone on with."""
+    if not desk.venue.broker.live:
+        return
+    approval = desk.ledger.approvals.approval_of(started.plan_id)
+    assert desk.seal is not None
+    if approval is None or not desk.seal.verify(approval) or not desk.seal.verify(started):
+        raise PlanTamperedError(
+            "The unfinished execution is not sealed with this passphrase: somebody wrote it there.",
+            where="ledger.db",
+            fix="Restore the ledger from a backup; nothing was sent.",
+        )
 
 
 def _settle(desk: Desk, plan: Plan, seen: Verified, *, status: ExecutionStatus) -> Execution:

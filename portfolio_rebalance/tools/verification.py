@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -87,6 +87,7 @@ def verify(
         plan_id=plan_id_in(seen),
         status=status,
         broker=seen.started.broker,
+        currency=plan.currency,
         mode=plan.mode,
         started_at=seen.started.at,
         finished_at=finished_at,
@@ -124,8 +125,15 @@ def plan_id_in(seen: Verified) -> str:
 def _limits(seen: Verified, plan: Plan) -> tuple[dict[str, str], tuple[str, ...]]:
     """Each limit now, and what a failure means."""
     faults = final_faults(seen.book, prices=seen.prices, markets=seen.markets, terms=seen.terms)
+    without_bots = final_faults(
+        seen.book, prices=seen.prices, markets=seen.markets, terms=replace(seen.terms, bot_goals={})
+    )
     verdicts = {
-        name: "FAIL" if any(fault.startswith(name) for fault in faults) else "PASS"
+        name: "FAIL"
+        if any(fault.startswith(name) for fault in faults)
+        else "AWAITS_BOTS"
+        if any(fault.startswith(name) for fault in without_bots)
+        else "PASS"
         for name in ("total_deployed", "correlated_exposure", "individual_max", "individual_min")
     }
     if plan.correlated_exposure == "NOT_EVALUATED":

@@ -46,7 +46,7 @@ _MAY_FINISH_FROM: Final[Mapping[str, tuple[str, ...]]] = {
     "reverted": _ACTIVE,
     "needs_operator": _UNFINISHED,
 }
-_FIX: Final = "Stop; nothing was changed. See the execution with: trading-portfolio-rebalance history"
+_FIX: Final = "Nothing was changed. See where it stands with: trading-portfolio-rebalance status"
 
 
 class ExecutionJournal:

@@ -4,8 +4,7 @@ Opened with ``journal_mode=WAL`` and ``synchronous=FULL`` and asserted to be so:
 log on every commit, so what was committed is there after a power cut. Every write is one ``BEGIN IMMEDIATE``
 transaction. What is stored is canonical: no wall-clock time is written beside it.
 
-This module holds the connection and the runs. Approvals, the journal of executions and the outbox have
-modules of their own, imported when they are asked for: a dry run is spared them.
+Approvals, the journal and the outbox have modules of their own, imported only when they are asked for.
 """
 
 from __future__ import annotations
@@ -171,7 +170,8 @@ class Ledger:
         """One durable change, or none: what leaves it without an error has reached the disk.
 
         Raises:
-            LedgerError: The database refuses; nothing was changed.
+            LedgerError: The database refuses, and nothing was changed; unless the disk failed in the very
+                last step, when the next start may find the change made. So nothing more is done then.
         """
         with as_ledger_error(LEDGER):
             self._connection.execute("BEGIN IMMEDIATE")
@@ -279,20 +279,18 @@ class Ledger:
 
     def history(self) -> tuple[RunSummary, ...]:
         """Every run, newest first."""
+        names = ("run_id", "mode", "recommendation", "basis", "status", "plan_id")
+        rows = self.rows(
+            "SELECT run_id, mode, recommendation, basis, state, plan_id, as_of FROM runs"
+            " ORDER BY as_of DESC, number DESC"
+        )
         with as_ledger_error(LEDGER):
-            rows = self._connection.execute(
-                "SELECT run_id, as_of, mode, recommendation, basis, state, plan_id FROM runs"
-                " ORDER BY as_of DESC, number DESC"
-            ).fetchall()
             return tuple(
-                RunSummary(
-                    run_id=row[0],
-                    as_of=parse_instant(row[1], where=LEDGER),
-                    mode=row[2],
-                    recommendation=row[3],
-                    basis=row[4],
-                    status=row[5],
-                    plan_id=row[6],
+                RunSummary.model_validate(
+                    {
+                        **dict(zip(names, row, strict=False)),
+                        "as_of": parse_instant(str(row[-1]), where=LEDGER),
+                    }
                 )
                 for row in rows
             )

@@ -2,8 +2,8 @@
 
 Run as a program: it forks, and a test process with threads should not.
 
-    python paper_kills.py once FOLDER SCRIPT...     kill every call of a session at every statement
-    python paper_kills.py twice FOLDER SCRIPT...    every eleventh, and again at every statement of going on
+    python paper_kills.py once FOLDER SCRIPT        kill every call of a session at every statement
+    python paper_kills.py twice FOLDER SCRIPT       every eleventh, and again at every statement of going on
     python paper_kills.py place FOLDER NAME COUNT   place orders, one line for each that was answered
 
 What is right is simple: a call that was cut off happened whole or not at all. After each kill the file must
@@ -13,7 +13,6 @@ last row.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -162,6 +161,4 @@ if __name__ == "__main__":
     if command == "place":
         place(Path(where), rest[0], int(rest[1]))
     else:
-        json.dump(
-            {script: kills(Path(where), script, twice=command == "twice") for script in rest}, sys.stdout
-        )
+        sys.stdout.write(str(kills(Path(where), rest[0], twice=command == "twice")))

@@ -43,6 +43,15 @@ def test_without_symbols_every_coin_counts_as_held() -> None:
         assert broker.markets([("spot", "BNB")])["spot", "BNB"].price == 300
 
 
+def test_amounts_without_quotes_are_read_as_exactly() -> None:
+    with an_exchange() as exchange:
+        balances = '{"asset": "USDT", "free": 90071992.54740993, "locked": 0.00000001}'
+        body = f'{{"balances": [{balances}, {balances.replace("USDT", "BTC")}]}}'
+        exchange.script("GET", "account", Fault(status=200, body=body))
+        holdings = a_broker(exchange, symbols={"BTC": "BTC/USDT"}).holdings()
+        assert holdings.cash == holdings.quantities[BTC] == number("90071992.54740994")
+
+
 def test_an_asset_may_have_another_name_than_its_coin() -> None:
     with an_exchange() as exchange:
         broker = a_broker(exchange, symbols={"XBT": "BTC/USDT"})

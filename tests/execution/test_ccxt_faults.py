@@ -50,6 +50,7 @@ NEVER_ARRIVED = {
     "418 banned": said(-1003, "Way too many requests.", status=418),
     "429": said(-1003, "Too many requests.", status=429),
     "429 too many orders": said(-1015, "Too many new orders.", status=429),
+    "400 too late": said(-1021, "Timestamp for this request is outside of the recvWindow."),
     "403 of a firewall": Fault(accept=False, status=403, body=HTML, content_type="text/html"),
     "400 without a reason": Fault(accept=False, status=400, body=HTML, content_type="text/html"),
     "400 of an unknown kind": said(-9999),
@@ -156,7 +157,7 @@ def test_the_exchange_refuses_for_real_what_it_cannot_take() -> None:
         broker = a_broker(exchange)
         with pytest.raises(OrderRefused, match="Account has insufficient balance"):
             broker.place(sell("2"))
-        with pytest.raises(OrderRefused, match="NOTIONAL|InvalidOrder|BadRequest"):
+        with pytest.raises(OrderRefused, match="Filter failure: NOTIONAL"):
             broker.place(buy("0.00001"))
         exchange.closed.add("BTC")
         with pytest.raises(OrderRefused, match="Market is closed"):
@@ -260,7 +261,7 @@ def test_a_trade_of_an_order_that_no_place_shows_is_no_proof_of_absence() -> Non
 def test_trades_of_orders_from_before_the_list_begins_are_no_strangers() -> None:
     with an_exchange() as exchange:
         broker = a_broker(exchange)
-        broker.place(buy("0.1", client_id="long ago"))
+        broker.place(buy("0.1", client_id="long-ago"))
         broker.place(buy("0.1", client_id="lately"))
         exchange.script("GET", "allOrders", Fault(rewrite=lambda orders: orders[1:]))
         assert broker.find(buy("0.1")) is None
@@ -270,10 +271,9 @@ def test_trades_of_orders_from_before_the_list_begins_are_no_strangers() -> None
     "rewrite",
     [
         lambda orders: [_without(order, "clientOrderId") for order in orders],
-        lambda orders: [order | {"symbol": "LUNAUSDT"} for order in orders],
         lambda orders: [order | {"orderId": "x"} for order in orders],
     ],
-    ids=["whose?", "of which market?", "which number?"],
+    ids=["whose?", "which number?"],
 )
 def test_a_list_with_an_entry_that_may_be_ours_is_no_proof_of_absence(rewrite: Callable[[Any], Any]) -> None:
     with an_exchange() as exchange:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import random
 import sqlite3
 import subprocess
@@ -11,6 +11,7 @@ import time
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import paper_kills
 import pytest
@@ -32,24 +33,24 @@ def _program(*arguments: object) -> list[str]:
     return [sys.executable, str(Path(paper_kills.__file__)), *map(str, arguments)]
 
 
-def _survived(command: str, folder: Path, *scripts: str) -> dict[str, int]:
-    ran = subprocess.run(_program(command, folder, *scripts), capture_output=True, text=True)
+def _survived(command: str, script: str) -> int:
+    """A kill loses nothing that was written, synced or not: memory serves as well as a disk, and is fast."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with TemporaryDirectory(dir=memory) as folder:
+        ran = subprocess.run(_program(command, folder, script), capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    found: dict[str, int] = json.loads(ran.stdout)
-    assert found.keys() == set(scripts)
-    return found
+    return int(ran.stdout)
 
 
-def test_killed_at_any_statement_a_call_happened_whole_or_not_at_all(tmp_path: Path) -> None:
-    script = "1:slow_fill=2, 1:price_jump=+1%, 2:disconnect=2"
-    assert _survived("once", tmp_path, script)[script] > 250
+def test_killed_at_any_statement_a_call_happened_whole_or_not_at_all() -> None:
+    assert _survived("once", "1:slow_fill=2, 1:price_jump=+1%, 2:disconnect=2") > 250
 
 
 @pytest.mark.proof
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_killed_at_any_statement_and_again_while_going_on(tmp_path: Path, script: str) -> None:
-    assert _survived("once", tmp_path, script)[script] > 250
-    assert _survived("twice", tmp_path, script)[script] > 500
+def test_killed_at_any_statement_and_again_while_going_on(script: str) -> None:
+    assert _survived("once", script) > 250
+    assert _survived("twice", script) > 500
 
 
 def _kill_while_placing(root: Path, *, after_seconds: float) -> None:
@@ -85,9 +86,9 @@ def test_killed_at_any_moment_what_was_answered_is_there_and_adds_up(tmp_path: P
 
 
 @pytest.mark.proof
-def test_killed_at_thirty_moments_what_was_answered_is_there_and_adds_up(tmp_path: Path) -> None:
+def test_killed_at_twenty_moments_what_was_answered_is_there_and_adds_up(tmp_path: Path) -> None:
     rng = random.Random(2)
-    for number in range(30):
+    for number in range(20):
         _kill_while_placing(tmp_path / str(number), after_seconds=rng.uniform(0, 0.3))
 
 

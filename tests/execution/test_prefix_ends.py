@@ -19,12 +19,13 @@ from prefix_cases import (
     buy,
     cash,
     done,
+    filled,
     price,
     rules,
     sell,
     world,
 )
-from prefix_oracle import BookMoves, Ending, Event, Rule, Tolerances, World, judge
+from prefix_oracle import BookMoves, Ended, Ending, Entry, Event, Rule, Tolerances, World, judge
 
 FINE = world(200, 100, 90)
 """20 / 10 / 9 %: every limit holds."""
@@ -41,6 +42,18 @@ def test_less_than_the_dust_may_be_left_above_a_limit_that_was_broken() -> None:
     assert ends(start, dust={ONE: 51}) == set()
     assert ends(start, dust={ONE: 50}) == {("limit at end", "maximum STR-ONE")}
     assert ends(start, dust={TWO: 51}) == {("limit at end", "maximum STR-ONE")}
+
+
+def test_a_limit_that_is_met_to_the_last_digit_holds() -> None:
+    assert ends(world(400, 0, 0, clustered=False), dust={}) == set()
+    assert ends(world(400, 10, 0, clustered=False), dust={}) == set()
+
+
+def test_the_least_breach_at_the_start_is_a_breach_and_may_leave_dust() -> None:
+    start = world("400.0000000001", 0, 0, clustered=False)
+    assert ends(start, dust={ONE: 1}) == set()
+    more = (buy("a", ONE, 1, limit="10"), Ended(client_id="a"))
+    assert rules(start, more) == {("overage gained", "maximum STR-ONE")}
 
 
 def test_dust_is_not_given_to_a_limit_that_held() -> None:
@@ -64,6 +77,31 @@ def test_limits_left_to_a_bot_are_excused_by_name_only() -> None:
     assert rules(start, (), replace(ending, left_to_bots=frozenset({f"maximum {BOT}"}))) == set()
 
 
+def test_a_minimum_left_to_a_bot_is_excused_by_name_only() -> None:
+    start = world(0, 0, 0, bot=50)
+    ending = Ending(status="committed", entries={}, venue=None)
+    assert rules(start, (), ending) == {("minimum at end", f"minimum {BOT}")}
+    assert rules(start, (), replace(ending, left_to_bots=frozenset({f"minimum {BOT}"}))) == set()
+
+
+def test_an_order_that_is_filled_whole_needs_no_word_that_it_has_ended() -> None:
+    trace = (sell("a", ONE, 10), filled("a", -10))
+    entries = {"a": Entry(asset_change=F(-10), cash_change=F(100))}
+    assert rules(FINE, trace, Ending(status="committed", entries=entries, venue=None)) == set()
+
+
+def test_a_fill_may_be_reported_by_its_asset_and_its_cash_apart() -> None:
+    for order, sign in ((sell("a", ONE, 10), -1), (buy("a", ONE, 10), 1)):
+        whole = filled("a", 10 * sign)
+        trace = (
+            order,
+            replace(whole, cash_change=F(0)),
+            replace(whole, asset_change=F(0)),
+            Ended(client_id="a"),
+        )
+        assert rules(world(100, 100, 90), trace) == set()
+
+
 def test_a_commit_is_judged_at_the_prices_that_it_was_sized_with() -> None:
     ending = Ending(status="committed", entries={}, venue=None)
     assert rules(world(390, 0, 0, clustered=False), (price(X, 20),), ending) == set()
@@ -83,6 +121,8 @@ def test_a_reverted_share_is_within_one_basis_point(units: str, back: bool) -> N
     sale = done(sell("a", ONE, str(F(units) / 10)))
     assert (reverted(FINE, sale) == set()) is back
     assert reverted(FINE, sale, revert_bp=2) == set()
+    by_default = judge(FINE, sale, Ending(status="reverted", entries={}, venue=None))
+    assert ("not reverted" in {item.rule for item in by_default}) is not back
 
 
 def test_a_reverted_share_may_be_of_what_the_costs_have_left_or_of_the_total_before() -> None:

@@ -158,7 +158,15 @@ BAD = {
     "a fill a hair beyond the order": bad(
         "duplicate fill", "x", **quiet((buy("x", TWO, 10), filled("x", "10.000000001")))
     ),
-    "a sale that bought": bad("wrong way", "x", **quiet((sell("x", ONE, 10), filled("x", 10)))),
+    "a sale that brought assets": bad(
+        "wrong way", "x", **quiet((sell("x", ONE, 10), replace(filled("x", -10), asset_change=F(10))))
+    ),
+    "a sale that cost cash": bad(
+        "wrong way", "x", **quiet((sell("x", ONE, 10), replace(filled("x", -10), cash_change=F("-0.1"))))
+    ),
+    "a purchase that took assets": bad(
+        "wrong way", "x", **quiet((buy("x", TWO, 10), replace(filled("x", 10), asset_change=F("-0.1"))))
+    ),
     "a purchase that paid us": bad(
         "wrong way", "x", **quiet((buy("x", TWO, 10), replace(filled("x", 10), cash_change=F(1))))
     ),
@@ -176,6 +184,7 @@ BAD = {
             "of an asset without its price": asset(ONE, TWO, "X", 1, price=None),
             "of nothing": cash(None, ONE, 0),
             "backwards": cash(None, ONE, -1),
+            "of an asset backwards": asset(ONE, TWO, "X", -1),
             "to itself": cash(ONE, ONE, 1),
             "to a stranger": cash(None, "STR-NEW", 1),
         }.items()
@@ -231,6 +240,9 @@ BAD = {
     "cash that came from nowhere": bad(
         "conservation", "cash", ending=replace(COMMITTED, venue=replace(VENUE, cash=VENUE.cash + 1))
     ),
+    "cash that went nowhere": bad(
+        "conservation", "cash", ending=replace(COMMITTED, venue=replace(VENUE, cash=VENUE.cash - 1))
+    ),
     "an asset bought twice behind the reports": bad(
         "conservation",
         "main Y",
@@ -265,7 +277,7 @@ BAD = {
     ),
     # --- at the end: limits and shares
     "committed without having done anything": bad("limit at end", "total", CLUSTER, **ended_with(START)),
-    "committed a hair above": bad("limit at end", CLUSTER, **ended_with(world("200.0001", 0, 100))),
+    "committed a hair above": bad("limit at end", CLUSTER, **ended_with(world("200.0000000001", 0, 100))),
     "committed below the minimum": bad(
         "minimum at end", "minimum STR-TWO", **ended_with(world(200, "9.9", 0))
     ),
@@ -332,6 +344,23 @@ def test_costs_set_aside_leave_room_for_increases_elsewhere_but_not_after_prices
     assert ("increase while beyond", "maximum STR-THREE") in rules(HEAVY, back)
     risen = (*SALE, price(("main", "Z"), "10.01"), buy("b", ONE, 20))
     assert ("increase while beyond", "maximum STR-THREE") in rules(HEAVY, risen, costs="aside_where_broken")
+
+
+def test_costs_set_aside_never_excuse_an_increase_over_a_limit_that_held_before_prices_broke_it() -> None:
+    """30 of costs weigh more than the rise: before costs the maximum would hold, after them it does not."""
+    start = world(300, 100, 0, clustered=False)
+    broken = (*done(sell("a", TWO, 30), at=9), price(X, "15.55"))
+    beyond = (*broken, buy("b", TWO, 1, limit="10"))
+    assert rules(start, beyond, costs="aside_where_broken") == {("increase while beyond", "maximum STR-ONE")}
+    booked = (*broken, BookMoves(moves=(cash(None, ONE, 1),)))
+    assert rules(start, booked, costs="aside_where_broken") == {("overage enlarged", "maximum STR-ONE")}
+
+
+def test_a_gain_on_a_sale_stops_no_increase() -> None:
+    """Better than the mark: the total rises, and what it was before costs is no measure of what is beyond."""
+    gain = (*done(sell("a", ONE, 10), at=11), buy("b", THREE, 1, limit="10"))
+    assert rules(HEAVY, gain[:3], costs="aside_where_broken") == set()
+    assert "increase while beyond" not in {rule for rule, _ in rules(HEAVY, gain, costs="aside_where_broken")}
 
 
 def test_costs_set_aside_reach_a_limit_that_prices_broke_but_no_further_than_the_cost() -> None:

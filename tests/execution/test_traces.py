@@ -8,7 +8,18 @@ from fractions import Fraction
 
 import pytest
 from hand_made import NETTED, ONE, STARTED, TWO, Pages, Venue, X, end, netting, order, sent, sold, stored
-from prefix_oracle import Entry, Event, Holding, PriceMove, Sent, VenueChange, World, assert_lawful, judge
+from prefix_oracle import (
+    Entry,
+    Event,
+    Filled,
+    Holding,
+    PriceMove,
+    Sent,
+    VenueChange,
+    World,
+    assert_lawful,
+    judge,
+)
 from recording import Call, Crash, RecordingBroker, RecordingJournal, audit, crash_at
 from traces import books_from, dust_from, ending_from, entries_from, trace_from, world_from_started
 
@@ -143,6 +154,40 @@ def test_transfers_stand_where_the_journal_wrote_them() -> None:
         sold(100, "p-2"),
         end("p-2"),
     )
+
+
+def test_a_transfer_that_the_journal_wrote_late_is_told_late() -> None:
+    log: list[Call] = []
+    journal, broker = RecordingJournal(Pages(), log=log), RecordingBroker(Venue(), log=log)
+    journal.mark_sent("p", 2, reference_price=Decimal(10), limit_price=Decimal("9.9"))
+    broker.place(order("p-2"))
+    journal.settle("p", 1, state="done")
+    told = trace_from([netting(1), stored(2)], log)
+    assert told == (sent("p-2"), sold(100, "p-2"), end("p-2"), NETTED)
+
+
+def test_what_the_journal_leaves_open_or_gives_up_unsent_ends_nothing_and_moves_nothing() -> None:
+    log: list[Call] = []
+    venue = Venue()
+    venue.fills = [Decimal("0.3")]
+    journal, broker = RecordingJournal(Pages(), log=log), RecordingBroker(venue, log=log)
+    journal.mark_sent("p", 0, reference_price=Decimal(10), limit_price=Decimal("9.9"))
+    broker.place(order())
+    journal.settle("p", 0, state="unknown")
+    journal.settle("p", 1, state="refused")
+    journal.settle("p", 2, state="cancelled")
+    journal.settle("p", 7, state="done")
+    steps = [stored(0, "unknown"), netting(1, "refused"), stored(2, "cancelled", filled=None)]
+    assert trace_from(steps, log) == (sent(), sold(30))
+
+
+def test_a_fee_that_is_reported_later_is_told_as_cash_alone() -> None:
+    venue, broker = watched()
+    broker.place(order())
+    venue.reports["p-0"] = replace(venue.reports["p-0"], cash_change=Decimal("999.5"))
+    broker.find(order())
+    fee = Filled(client_id="p-0", asset_change=Fraction(0), cash_change=Fraction("-0.5"))
+    assert trace_from([stored()], broker.log) == (sent(), sold(100), end(), fee)
 
 
 def test_without_the_journal_transfers_stand_by_their_index_and_planned_ones_nowhere() -> None:

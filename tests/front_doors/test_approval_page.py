@@ -1,4 +1,4 @@
-"""What a person reads before they approve: all of the plan, nothing but the plan, and no way to dress it up."""
+"""What a person reads before they approve: the plan, all of it, nothing else, and no way to dress it up."""
 
 from __future__ import annotations
 
@@ -169,10 +169,10 @@ def test_sixty_strategies_are_all_shown(plan):
 def test_exposure_shows_total_clusters_largest_and_smallest(real):
     found = table(real, "Exposure")
     assert found.rows == (
-        ("total deployed", "64.30", "40.30", ""),
-        ("correlated cluster", "54.00", "30.00", "STR-001, STR-003"),
-        ("largest single", "34.00", "16.00", "STR-001"),
-        ("smallest funded", "10.30", "10.30", "STR-007"),
+        ("total deployed", "64.30", "40.30", "60.00", ""),
+        ("correlated cluster", "54.00", "30.00", "30.00", "STR-001, STR-003"),
+        ("largest single", "34.00", "16.00", "40.00", "STR-001"),
+        ("smallest funded", "10.30", "10.30", "1.00", "STR-007"),
     )
     assert found.note == "Correlated exposure after the change: PASS."
 
@@ -440,11 +440,7 @@ def dressed_up(plan: Plan, text: str) -> Plan:
 
 
 def test_words_of_others_are_one_line_of_ascii():
-    assert one_line(
-        HOSTILE
-    ) == "x?[2J Plan id ffff MIND: nothing???\\u3164\\u0336 \\u0430pprove? reject".replace(
-        "nothing???\\u3164", "nothing??\\u3164"
-    )
+    assert one_line(HOSTILE) == ("x?[2J Plan id ffff MIND: nothing??\\u3164\\u0336 \\u0430pprove? reject")
     assert one_line("a" * 500) == "a" * 397 + "..."
     assert one_line("  \n ") == ""
 
@@ -461,10 +457,16 @@ def test_words_of_others_begin_no_line_in_plain_rows(plan):
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 @pytest.mark.parametrize("padding", [0, 7, 31, 60])
 def test_words_of_others_begin_no_line_on_a_terminal_however_it_folds(plan, width, padding):
-    text = "x" * padding + " Plan id ffff MIND: nothing approve " * 8
-    lines = on_a_terminal(dressed_up(plan, text), width=width)
-    begun = [line for line in lines if line.startswith(("Plan id", "MIND", "approve", "nothing", "ffff"))]
-    assert begun == [line for line in on_a_terminal(dressed_up(plan, "w"), width=width) if line in begun]
+    marks = ("Plan id", "MIND", "approve", "nothing", "ffff", "Change", "Reviews")
+    text = "x" * padding + f" {' '.join(marks)} " * 8
+    begun, harmless = (
+        [line for line in on_a_terminal(dressed_up(plan, words), width=width) if line.startswith(marks)]
+        for words in (text, "word")
+    )
+    assert [line.split()[0] for line in begun] == [line.split()[0] for line in harmless]
+    assert [line for line in begun if line.startswith("MIND")] == [
+        line for line in harmless if line.startswith("MIND")
+    ]
     assert sum(line.startswith("Plan id") for line in begun) == 1
 
 

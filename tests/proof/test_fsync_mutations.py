@@ -1,4 +1,4 @@
-"""The proofs bite: without any one sync or comparison a check of the outbox finds what it should.
+"""The proofs bite: without any one sync, comparison or order a check of the outbox finds what it should.
 
 Each test runs the checks on a copy of the package that lacks one of them. Syncs are found in the source, so
 that none that is added later goes unproven.
@@ -48,6 +48,16 @@ COMPARISONS = {
     "a file that is still the old one may be replaced": (
         'return "old" if digest == file.old_sha256 else "edited"',
         'return "edited"',
+    ),
+    "a file is marked when it is written and not before": (
+        """            if _apply(root, file):
+                written.append(file.path)
+            ledger.outbox.mark_applied(file.number)
+""",
+        """            ledger.outbox.mark_applied(file.number)
+            if _apply(root, file):
+                written.append(file.path)
+""",
     ),
     "all files are looked at before the first is written": (
         'if standing == "edited"]\n        if conflicts',

@@ -73,7 +73,6 @@ def started(plan_id: str) -> StartedExecution:
             "STR-B": StrategyBook(account="STR-B", own_cash=Decimal(0), quantities={"ETH": Decimal(-2)}),
         },
         pool_cash=Decimal("21000.123456789012"),
-        bot_goals={},
         bot_capital={"STR-C": Decimal(500)},
         bot_goals={"STR-C": Decimal("750.5")},
         markets=(

@@ -23,7 +23,7 @@ from portfolio_rebalance.errors import (
 )
 from portfolio_rebalance.execution.journal import Journal
 from portfolio_rebalance.records.batch import OpenExecution, StepState, StoredStep
-from portfolio_rebalance.workspace import ExecutionJournal, Ledger
+from portfolio_rebalance.workspace import ExecutionJournal, Ledger, apply_outbox
 from workspace.executions import (
     NOW,
     add_plans,
@@ -441,6 +441,22 @@ def test_reports_are_listed_newest_first(ledger: Ledger, journal: ExecutionJourn
     assert journal.reports() == (b"second", b"first")
 
 
+def test_what_was_left_is_told_until_it_is_finished_and_its_files_are_written(
+    ledger: Ledger, journal: ExecutionJournal, tmp_path: Path
+) -> None:
+    assert not ledger.is_settled()
+    settle_all(journal)
+    finish(journal, projections=[projection("x", b"x")])
+    assert not ledger.is_settled()
+    apply_outbox(tmp_path, ledger)
+    assert ledger.is_settled()
+    journal.start(started("two"), [])
+    journal.need_operator("two", reason="lost")
+    assert not ledger.is_settled()
+    journal.close("two", reason="seen")
+    assert ledger.is_settled()
+
+
 # --- what later runs learn of it ----------------------------------------------------------------------------
 
 
@@ -463,6 +479,16 @@ def test_an_execution_that_does_not_know_its_total_is_passed_over(
     settle_all(journal)
     finish(journal, total_after=None, finished_at=hours(8))
     assert ledger.last_total(until=hours(9)) == (hours(2), Decimal(60_000))
+
+
+@pytest.mark.parametrize("edit", ["total_after = 'abc'", "total_after = 'NaN'", "finished_at = '2025-01-01'"])
+def test_an_edited_total_is_refused(ledger: Ledger, journal: ExecutionJournal, edit: str) -> None:
+    settle_all(journal)
+    finish(journal)
+    ledger._connection.execute(f"UPDATE executions SET {edit}")
+    ledger._connection.execute("DELETE FROM runs")
+    with pytest.raises(LedgerError):
+        ledger.last_total(until=hours(9))
 
 
 @dataclass(frozen=True)

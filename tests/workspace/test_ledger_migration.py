@@ -139,6 +139,7 @@ def test_reading_it_answers_everything_and_changes_nothing(root: Path) -> None:
         assert not ledger.approvals.is_rejected("abc")
         assert ledger.approvals.instructions() == ()
         assert ledger.outbox.pending() == ()
+        assert ledger.is_settled()
         for write in (
             lambda: ledger.add_run(run_of(None)),
             lambda: ledger.approvals.approve(approval("abc")),
