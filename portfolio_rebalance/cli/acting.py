@@ -16,7 +16,7 @@ from portfolio_rebalance.cli.context import clock_of, root_of, workspace_of
 from portfolio_rebalance.cli.options import AsOf, Json, Workspace
 from portfolio_rebalance.cli.outcome import PROGRAM, Outcome, of_result
 from portfolio_rebalance.cli.person import person_at_terminal
-from portfolio_rebalance.errors import NotApprovedError
+from portfolio_rebalance.errors import NotApprovedError, UsageError
 
 __all__ = ["add_acting_verbs"]
 
@@ -49,7 +49,12 @@ def _approve(
         raise NotApprovedError(
             "Only a person at a terminal may approve.", where="terminal", fix="Run it in a terminal of yours."
         )
-    seal = person.seal() if is_live(config_of(root)) else None
+    live = is_live(config_of(root))
+    if live and clock.fixed:
+        raise UsageError(
+            "Live money is approved now, not at a time that was fixed.", where="--as-of", fix="Leave it out."
+        )
+    seal = person.seal() if live else None
     given = approval.ask(root, page, person=person, clock=clock, seal=seal)
     next_command = f"{PROGRAM} --execute"
     return Outcome(

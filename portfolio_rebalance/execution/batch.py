@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Final
 
 from portfolio_rebalance.errors import PlanChangedError
@@ -26,7 +27,7 @@ from portfolio_rebalance.execution.gate import (
 )
 from portfolio_rebalance.execution.legs import Move, move_back, moves_to, value_below_a_lot
 from portfolio_rebalance.execution.orders import limit_price_of, steps_of, worst_cost
-from portfolio_rebalance.execution.sizing import Wanted, fitting, require_approved
+from portfolio_rebalance.execution.sizing import Wanted, fitting, least_approved, require_approved
 from portfolio_rebalance.records import Market, StartedExecution, Step, StoredStep
 
 __all__ = ["Batch", "Terms", "final_faults", "forward_batch", "revert_steps", "reverted_faults"]
@@ -240,13 +241,21 @@ def _goals(
 ) -> tuple[dict[str, Fraction], tuple[str, ...]]:
     """Capital for each strategy, within the limits and within what was approved; and what was narrowed."""
     held = overages(now, clusters=terms.clusters, limits=terms.limits)
-    fit = fitting(
+    shares = {one.strategy: one.target_bp * (now.total - worst_total) / _BP for one in wanted}
+    fit_to = partial(
+        fitting,
         {one.strategy: one.target_bp for one in wanted},
         now=_with_bots(now, terms),
         worst_total=worst_total,
         ceilings=[(subject[1], Fraction(terms.limits.ceiling_bp(subject))) for subject in _inside_out(held)],
         minimum_bp=terms.limits.individual_min_bp,
     )
+    # What one may not give within what was approved, the others give; what nobody can give is refused.
+    least = {
+        one.strategy: least_approved(one, now=now.capital[one.strategy], cost_share=shares[one.strategy])
+        for one in wanted
+    }
+    freely, fit = fit_to().capital, fit_to(least=least)
     for members, ceiling_bp in fit.unmet:
         raise PlanChangedError(
             f"At current prices and after costs {'+'.join(members)} would stay above "
@@ -257,12 +266,13 @@ def _goals(
     goals: dict[str, Fraction] = {}
     notes = []
     for one in wanted:
-        goals[one.strategy], note = require_approved(
+        goal, note = require_approved(
             one,
             now=now.capital[one.strategy],
-            goal=fit.capital[one.strategy],
-            cost_share=one.target_bp * (now.total - worst_total) / _BP,
+            goal=freely[one.strategy],
+            cost_share=shares[one.strategy],
         )
+        goals[one.strategy] = min(goal, fit.capital[one.strategy])
         notes += [note] if note else []
     return goals, tuple(notes)
 

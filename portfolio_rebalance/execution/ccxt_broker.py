@@ -88,8 +88,8 @@ class CcxtBroker:
 
     @property
     def name(self) -> str:
-        """Which exchange: ``ccxt:binance``."""
-        return f"ccxt:{self._settings.exchange}"
+        """Which exchange: ``ccxt:binance``; a test exchange is another one."""
+        return f"ccxt:{self._settings.exchange}{':sandbox' if self._settings.sandbox else ''}"
 
     @property
     def live(self) -> bool:
@@ -296,12 +296,7 @@ class CcxtBroker:
         loaded = self._read("the markets", lambda exchange: exchange.load_markets(True))  # noqa: FBT003
         if not (isinstance(loaded, Mapping) and loaded):
             raise OutcomeUnknown(f"the markets are not known: {self.name} did not list any")
-        quote = self._settings.quote_currency
-        self._listed = {
-            symbol: record
-            for symbol, record in loaded.items()
-            if field(record, "spot") is True and field(record, "quote") == quote
-        }
+        self._listed = {symbol: record for symbol, record in loaded.items() if field(record, "spot") is True}
 
     def _rules(self, instrument: Instrument) -> Rules:
         account, asset = instrument

@@ -34,7 +34,7 @@ _UNDECIDED_STATUS: Final = frozenset({408, 418, 429})
 _ORIGIN: Final = re.compile(r"https://[^/]+")
 
 FailureKind = Literal["forbidden", "unsent", "denied", "absent", "refused", "unknown"]
-"""``forbidden``: our guard stopped the question. ``unsent``: of what was to be changed, nothing was sent.
+"""``forbidden``: our guard stopped it, perhaps not the first time. ``unsent``: no change left this machine.
 ``denied``: the key may not do this. ``absent``: there is no such order. ``refused``: definitely not accepted.
 ``unknown``: all else."""
 
@@ -164,7 +164,7 @@ class Client:
         if changes and self._guard.changes_sent == 0:
             return "unsent"
         if isinstance(error, Forbidden):
-            return "unknown" if changes else "forbidden"  # a second attempt was stopped; the first was not
+            return "forbidden"
         reply, status = self._exchange.last_json_response, self._guard.status
         definite = status is not None and 400 <= status < 500 and status not in _UNDECIDED_STATUS
         if not definite or not isinstance(reply, Mapping) or "code" not in reply:

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Final, Literal, Protocol, TypeVar
 
 from portfolio_rebalance.errors import HaltedError
-from portfolio_rebalance.execution.batch import Terms, final_faults, revert_steps, reverted_faults
+from portfolio_rebalance.execution.batch import Terms, revert_steps
 from portfolio_rebalance.execution.book import Book, book_after, prices_of, reconcile_tolerance
 from portfolio_rebalance.execution.broker import (
     Broker,
@@ -24,13 +24,17 @@ from portfolio_rebalance.execution.broker import (
     OrderReport,
     OutcomeUnknown,
 )
-from portfolio_rebalance.execution.gate import (
-    allowances,
-    broken,
-    describe,
-    exposure_of,
-    overages,
-    worst_cases,
+from portfolio_rebalance.execution.checks import (
+    Lost,
+    Stop,
+    instrument_of,
+    named,
+    order_of,
+    require_back,
+    require_gate,
+    require_limits,
+    require_price,
+    why_failed,
 )
 from portfolio_rebalance.execution.journal import Journal
 from portfolio_rebalance.execution.orders import limit_price_of
@@ -39,6 +43,8 @@ from portfolio_rebalance.records import Market, OpenExecution, OrderFill, Step, 
 __all__ = ["Ending", "Executor", "NoSealing", "Pace", "Sealing"]
 
 _BP: Final = 10_000
+_WAY_BACK: Final = 1
+_REMAINDER: Final = 2
 _ABSENT_POLLS: Final = 3
 """So often must the venue know nothing of an order, and no balance have moved, before it counts as absent."""
 
@@ -69,14 +75,6 @@ class NoSealing:
     def is_genuine(self, step: Step) -> bool:
         """Always."""
         return bool(step)
-
-
-class _Stop(Exception):  # noqa: N818 - the reason why the batch goes back
-    """The batch cannot go on forward."""
-
-
-class _Lost(Exception):  # noqa: N818
-    """What is so cannot be found out, or cannot be put right: a person must look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +135,9 @@ class Executor:
                 return "needs_operator"
             try:
                 ending = self._advance(state)
-            except _Stop as reason:
+            except Stop as reason:
                 self._turn_back(state, str(reason))
-            except _Lost as reason:
+            except Lost as reason:
                 self.journal.need_operator(plan_id, reason=str(reason))
             else:
                 if ending is not None:
@@ -163,53 +161,49 @@ class Executor:
             return None
         phase = "forward" if state.status == "running" else "revert"
         current = [stored for stored in steps if stored.step.phase == phase]
-        failed = next((why for stored in current if (why := self._failure(stored))), "")
-        if failed:
-            raise (_Stop if phase == "forward" else _Lost)(failed)
+        latest = max((stored.step.round for stored in current), default=_WAY_BACK)
+        current = [stored for stored in current if stored.step.round == latest]
+        failed = next((why for stored in current if (why := why_failed(stored, terms=self.terms))), "")
+        if failed and latest < _REMAINDER:
+            raise (Stop if phase == "forward" else Lost)(failed)
         following = next((stored for stored in current if stored.state == "planned"), None)
-        if following is not None:
+        if following is not None and not failed:
             self._perform(state, steps, following.step)
             return None
         book = book_after(state.started, steps)
         self._require_reconciled(book, state)
         if phase == "revert":
-            self._require_back(state, steps, book)
+            if latest < _REMAINDER and self._plan_remainder(state, steps, book):
+                return None
+            prices = prices_of(self._all_markets(book).values())
+            require_back(state, steps, book=book, prices=prices, terms=self.terms)
             return "reverted"
-        self._require_limits(state, steps)
+        require_limits(state.started, book=book, terms=self.terms)
         return "filled"
-
-    def _failure(self, stored: StoredStep) -> str:
-        """Why a settled step ends the phase; empty where it does not."""
-        step, fill = stored.step, stored.fill
-        if stored.state == "refused":
-            return f"the venue refused {_named(step)}: {stored.note}"
-        if stored.state == "cancelled":
-            done = fill.filled if fill else Decimal(0)
-            return stored.note or f"{_named(step)} was filled for {done:f} only"
-        if (
-            fill is not None
-            and fill.slippage_bps is not None
-            and fill.slippage_bps > self.terms.tolerance_bps
-        ):
-            return f"{_named(step)} slipped by {fill.slippage_bps:.1f} bps, more than the tolerance"
-        return ""
 
     def _perform(self, state: OpenExecution, steps: Sequence[StoredStep], step: Step) -> None:
         self._require_not_halted(step)
         if not self.sealing.is_genuine(step):
-            raise _Lost(f"{_named(step)} is not sealed: somebody wrote it into the ledger")
+            raise Lost(f"{named(step)} is not sealed: somebody wrote it into the ledger")
         if step.phase == "forward" and (why_not := self.may_go_on()):
-            raise _Stop(why_not)
+            raise Stop(why_not)
         plan_id, book = state.started.plan_id, book_after(state.started, steps)
         self._reconcile_between(state, steps, step, book)
         markets = self._markets(book, step)
-        self._require_gate(state, step, book, markets)
+        try:
+            require_gate(state.started, step, book=book, markets=markets, terms=self.terms)
+        except Lost as lost:
+            if step.round < _REMAINDER:
+                raise
+            # Prices have moved since it was planned; without it the way back may be long enough already.
+            self.journal.settle(plan_id, step.index, state="cancelled", note=f"left out: {lost}")
+            return
         if not step.is_order:
             self.journal.settle(plan_id, step.index, state="done")
             return
-        market = markets[_instrument(step)]
+        market = markets[instrument_of(step)]
         if step.phase == "forward":
-            self._require_price(state, market)
+            require_price(state.started, market, most_percent=self.most_price_move_percent)
         assert step.side is not None
         limit = limit_price_of(step.side, market.price, tolerance_bps=self.terms.tolerance_bps)
         self.progress(f"{step.side} {step.quantity:f} {step.asset} for {step.strategy}")
@@ -218,7 +212,7 @@ class Executor:
 
     def _send(self, plan_id: str, step: Step, *, reference: Decimal, limit: Decimal) -> None:
         """Send once. What is not known for certain afterwards is found out, never sent again."""
-        order = _order(step, limit)
+        order = order_of(step, limit)
         if self.broker.live and (known := self._answer(order)) != "absent":
             # Whatever the ledger says: the venue has this order already, or does not tell.
             if known == "unanswered" or known.state == "open":
@@ -240,7 +234,7 @@ class Executor:
         """Ask until the venue says what became of an order that may have reached it."""
         plan_id, step = state.started.plan_id, stored.step
         assert stored.limit_price is not None and stored.reference_price is not None  # noqa: PT018
-        order = _order(step, stored.limit_price)
+        order = order_of(step, stored.limit_price)
         absent, seen_open, wait = 0, 0, self.pace.wait_seconds
         for _ in range(self.pace.polls):
             report = self._answer(order)
@@ -258,10 +252,10 @@ class Executor:
                 seen_open += 1
                 if seen_open >= self.pace.open_polls:
                     self._cancel(order)
-            self.progress(f"asking the venue about {_named(step)}")
+            self.progress(f"asking the venue about {named(step)}")
             self.pace.sleep(wait)
             wait = min(2 * wait, self.pace.most_seconds)
-        raise _Lost(f"the venue does not say what became of {_named(step)} ({step.client_id})")
+        raise Lost(f"the venue does not say what became of {named(step)} ({step.client_id})")
 
     def _answer(self, order: Order) -> OrderReport | Literal["absent", "unanswered"]:
         try:
@@ -316,13 +310,33 @@ class Executor:
                 terms=self.terms,
                 next_index=len(steps),
             )
-        except _Lost as lost:
+        except Lost as lost:
             self.journal.need_operator(plan_id, reason=f"{reason}; {lost}")
             return
         for stored in steps:
             if stored.state == "planned":
                 self.journal.settle(plan_id, stored.step.index, state="cancelled", note=f"not sent: {reason}")
-        self.journal.revert(plan_id, reason=reason, steps=[self.sealing.signed(step) for step in back])
+        self._plan_back(plan_id, reason, back, of_round=_WAY_BACK)
+
+    def _plan_remainder(self, state: OpenExecution, steps: Sequence[StoredStep], book: Book) -> bool:
+        """What the way back left out, because it was sized for the worst cost: now the cost is known."""
+        markets = self._all_markets(book)
+        rest = revert_steps(
+            state.started, book=book, markets=markets, terms=self.terms, next_index=len(steps)
+        )
+        prices = prices_of(markets.values())
+        missing = sum(
+            (Fraction(step.quantity) * prices[instrument_of(step)] for step in rest if step.is_order),
+            Fraction(0),
+        )
+        if not (missing * 2 * _BP > book.total(prices)):  # less than half a basis point is not worth a fee
+            return False
+        self._plan_back(state.started.plan_id, state.reason, rest, of_round=_REMAINDER)
+        return True
+
+    def _plan_back(self, plan_id: str, reason: str, steps: Sequence[Step], *, of_round: int) -> None:
+        planned = [self.sealing.signed(step.model_copy(update={"round": of_round})) for step in steps]
+        self.journal.revert(plan_id, reason=reason, steps=planned)
 
     # What must hold before a step.
 
@@ -337,67 +351,10 @@ class Executor:
             fix="When it is safe: trading-portfolio-rebalance resume",
         )
 
-    def _require_gate(
-        self,
-        state: OpenExecution,
-        step: Step,
-        book: Book,
-        markets: Mapping[Instrument, Market],
-    ) -> None:
-        """No overage above what was allowed at the start, at worst; increases stop if price alone did it."""
-        prices = prices_of(markets.values())
-        terms = self.terms
-        start = overages(
-            exposure_of(book_after(state.started, ()), prices_of(state.started.markets)),
-            clusters=terms.clusters,
-            limits=terms.limits,
-        )
-        now = overages(exposure_of(book, prices), clusters=terms.clusters, limits=terms.limits)
-        allowed = allowances(start, now=now if step.purpose == "reduce" else None)
-        market = markets[_instrument(step)] if step.is_order else None
-        limit = Fraction(0)
-        if market is not None and step.side is not None:
-            limit = Fraction(limit_price_of(step.side, market.price, tolerance_bps=terms.tolerance_bps))
-        for case in worst_cases(book, step, prices=prices, market=market, limit_price=limit):
-            found = overages(case, clusters=terms.clusters, limits=terms.limits)
-            for subject in broken(found, allowed):
-                told = describe(subject, found[subject], case, terms.limits)
-                raise (_Stop if step.phase == "forward" else _Lost)(f"{_named(step)} would break {told}")
-
-    def _require_price(self, state: OpenExecution, market: Market) -> None:
-        sized = next(
-            Fraction(one.price)
-            for one in state.started.markets
-            if (one.account, one.asset) == (market.account, market.asset)
-        )
-        moved = abs(Fraction(market.price) - sized) / sized * 100
-        if not (moved <= Fraction(self.most_price_move_percent)):
-            raise _Stop(
-                f"{market.asset} moved by {float(moved):.2f} % since the batch was sized, more than "
-                f"{self.most_price_move_percent:f} %"
-            )
-
-    def _require_limits(self, state: OpenExecution, steps: Sequence[StoredStep]) -> None:
-        """After the last order every limit holds, at the prices that the batch was sized with.
-
-        What price alone broke since then, no order of this batch could have met; it is reported.
-        """
-        book = book_after(state.started, steps)
-        markets = {(one.account, one.asset): one for one in state.started.markets}
-        faults = final_faults(book, prices=prices_of(markets.values()), markets=markets, terms=self.terms)
-        if faults:
-            raise _Stop(f"after the last order {faults[0]}")
-
-    def _require_back(self, state: OpenExecution, steps: Sequence[StoredStep], book: Book) -> None:
-        """What counts as reverted is where it was; a batch that is stuck between is for a person."""
-        prices = prices_of(self._all_markets(book).values())
-        for fault in reverted_faults(state.started, book=book, prices=prices, steps=steps, terms=self.terms):
-            raise _Lost(f"it cannot be taken back wholly: {fault}; it went back because {state.reason}")
-
     def _require_reconciled(self, book: Book, state: OpenExecution) -> None:
         holdings = self._patiently(self.broker.holdings)
         if found := book.differs_from(holdings, within=self._tolerance(state)):
-            raise _Lost(f"the venue does not hold what our books say: {'; '.join(found)}")
+            raise Lost(f"the venue does not hold what our books say: {'; '.join(found)}")
 
     def _reconcile_between(
         self, state: OpenExecution, steps: Sequence[StoredStep], step: Step, book: Book
@@ -412,10 +369,10 @@ class Executor:
     def _markets(self, book: Book, step: Step) -> Mapping[Instrument, Market]:
         try:
             return self._all_markets(book)
-        except _Lost as lost:
+        except Lost as lost:
             if step.phase == "revert":
                 raise
-            raise _Lost(f"{lost} before {_named(step)}") from None
+            raise Lost(f"{lost} before {named(step)}") from None
 
     def _all_markets(self, book: Book) -> Mapping[Instrument, Market]:
         return self._patiently(lambda: self.broker.markets(book.instruments))
@@ -430,31 +387,7 @@ class Executor:
                 last = str(unanswered)
             self.pace.sleep(wait)
             wait = min(2 * wait, self.pace.most_seconds)
-        raise _Lost(f"the venue does not answer: {last}")
+        raise Lost(f"the venue does not answer: {last}")
 
     def _tolerance(self, state: OpenExecution) -> Mapping[Instrument, Fraction]:
         return reconcile_tolerance(self.broker, state.started.markets)
-
-
-def _named(step: Step) -> str:
-    if step.is_order:
-        return f"{step.side} {step.quantity:f} {step.asset} of {step.strategy}"
-    return f"the transfers of step {step.index}"
-
-
-def _instrument(step: Step) -> Instrument:
-    assert step.account is not None and step.asset is not None  # noqa: PT018
-    return step.account, step.asset
-
-
-def _order(step: Step, limit: Decimal) -> Order:
-    account, asset = _instrument(step)
-    assert step.side is not None
-    return Order(
-        client_id=step.client_id,
-        account=account,
-        asset=asset,
-        side=step.side,
-        quantity=step.quantity,
-        limit_price=limit,
-    )

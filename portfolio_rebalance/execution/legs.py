@@ -76,7 +76,7 @@ def moves_to(
     move = Move(
         strategy=strategy,
         direction="reduce" if reducing else "increase",
-        cash=_cash(cash - own_cash, out_of=own_cash),
+        cash=_cash(cash, own=own_cash),
         quantities=quantities,
     )
     move = _brought_down(move, goal, book=book, prices=prices, markets=markets)
@@ -112,12 +112,12 @@ def move_back(
         )
         if change:
             quantities[asset] = change
-    change = before.own_cash[strategy] * share - book.own_cash[strategy]
-    falls = change + sum((size * prices[account, asset] for asset, size in quantities.items()), _ZERO) < 0
+    cash = before.own_cash[strategy] * share
+    value = sum((size * prices[account, asset] for asset, size in quantities.items()), _ZERO)
     move = Move(
         strategy=strategy,
-        direction="reduce" if falls else "increase",
-        cash=_cash(change, out_of=book.own_cash[strategy]),
+        direction="reduce" if cash + value < book.own_cash[strategy] else "increase",
+        cash=_cash(cash, own=book.own_cash[strategy]),
         quantities=quantities,
     )
     return _brought_down(
@@ -167,20 +167,21 @@ def _traded(change: Fraction, *, held: Fraction, market: Market, reducing: bool)
         bought = floor(change / lot) * lot
         return bought if bought * price >= smallest else _ZERO
     sold = ceil(-change / lot) * lot
-    most = floor(abs(held) / lot) * lot
     if not reducing:
         return -sold if sold * price >= smallest else _ZERO
-    if sold * price < smallest:
-        # A tenth more than the smallest notional, so that the price may fall a little before it is sent.
-        sold = ceil(smallest * Fraction(11, 10) / price / lot) * lot
-        return -sold if sold <= most else _ZERO
-    return -min(sold, most)
+    most = floor(abs(held) / lot) * lot
+    sold = min(sold, most)
+    if sold * price >= smallest:
+        return -sold
+    # A tenth more than the smallest notional, so that the price may fall a little before it is sent.
+    raised = ceil(smallest * Fraction(11, 10) / price / lot) * lot
+    return -raised if raised <= most else _ZERO
 
 
-def _cash(change: Fraction, *, out_of: Fraction) -> Fraction:
-    """Cash to eight places; a reduction takes no less than it should, and no more than there is."""
-    rounded = floor(change / _CASH_STEP) * _CASH_STEP
-    return max(rounded, -out_of) if change < 0 < out_of else rounded
+def _cash(to: Fraction, *, own: Fraction) -> Fraction:
+    """The change of own cash, to eight places and the lower side; rounding alone does not overdraw it."""
+    change = floor((to - own) / _CASH_STEP) * _CASH_STEP
+    return max(change, -own) if to >= 0 else change
 
 
 def _capital_after(move: Move, *, book: Book, prices: Prices) -> Fraction:

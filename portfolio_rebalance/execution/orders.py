@@ -1,10 +1,10 @@
 """Orders: the moves of strategies as one batch of steps, netted inside an account, reductions first.
 
 Order of the batch: each reduction (idle cash, sells, then buys that cover shorts), those that cure a broken
-limit before the others; one atomic step of transfers between strategies of one account; then each increase. No
-strategy passes a higher point on its way than where it starts or ends: where what lowers it is netted, what
-raises it waits; where what raises it is netted, what lowers it comes before. A batch is only handed out after
-every prefix of it was judged at its worst case and its end meets all limits.
+limit before the others; one atomic step of transfers between strategies of one account; then each increase.
+No strategy passes a higher point on its way than where it starts or ends: where what lowers it is netted,
+what raises it waits; where what raises it is netted, what lowers it comes before. A batch is only handed out
+after every prefix of it was judged at its worst case and its end meets all limits.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ class PaperVenue:
                 raise BrokerError(
                     f"Order {pending[0].order.client_id} is still pending at the paper venue.",
                     where=PAPER,
-                    fix="Finish or revert the execution that it belongs to first.",
+                    fix="Finish the execution that it belongs to; if none is unfinished, delete paper.db.",
                 )
             if (state.cash, self._store.holdings(), self._store.marks()) == (cash, held, prices):
                 return

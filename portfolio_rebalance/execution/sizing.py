@@ -16,7 +16,7 @@ from typing import Final
 from portfolio_rebalance.errors import PlanChangedError
 from portfolio_rebalance.execution.gate import Exposure
 
-__all__ = ["Ceiling", "Fit", "Wanted", "fitting", "require_approved", "scaled_to_fit"]
+__all__ = ["Ceiling", "Fit", "Wanted", "fitting", "least_approved", "require_approved", "scaled_to_fit"]
 
 _BP: Final = 10_000
 _BAND: Final = Fraction(5, 100)
@@ -56,6 +56,7 @@ def fitting(
     worst_total: Fraction,
     ceilings: Sequence[Ceiling],
     minimum_bp: int,
+    least: Mapping[str, Fraction] | None = None,
 ) -> Fit:
     """Capital for each strategy that changes, lowered until every ceiling holds.
 
@@ -65,8 +66,12 @@ def fitting(
         worst_total: Total capital after the worst cost.
         ceilings: From the inside out: what a later one lowers, an earlier one need not look at again.
         minimum_bp: What is not zero is at least this, of the total before any cost.
+        least: Capital by strategy that it is not lowered below: the end of what was approved.
     """
-    floors = {key: Fraction(minimum_bp) * now.total / _BP if bp > 0 else _ZERO for key, bp in wanted.items()}
+    floors = {
+        key: max(Fraction(minimum_bp) * now.total / _BP, (least or {}).get(key, _ZERO)) if bp > 0 else _ZERO
+        for key, bp in wanted.items()
+    }
     capital = {key: max(floors[key], bp * worst_total / _BP) for key, bp in wanted.items()}
     unmet: list[Ceiling] = []
     for ceiling in ceilings:
@@ -98,6 +103,12 @@ def scaled_to_fit(
         if not below:
             return {key: floors[key] if key in at_floor else value * factor for key, value in values.items()}
         at_floor |= below
+
+
+def least_approved(wanted: Wanted, *, now: Fraction, cost_share: Fraction) -> Fraction:
+    """The smallest capital that lies within what was approved; see :func:`require_approved`."""
+    share = 1 + _BAND if wanted.approved < 0 else 1 - _BAND
+    return max(_ZERO, now + wanted.approved * share - cost_share)
 
 
 def require_approved(

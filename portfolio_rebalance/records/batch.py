@@ -100,7 +100,8 @@ class Transfer(Record):
         target: Strategy that takes; None for the common cash.
         asset: None for cash.
         quantity: Above 0; money where it is cash.
-        price: What an asset is counted at: the same amount of cash goes the other way.
+        price: What an asset is counted at. Its cash side is the common cash, as that of an order is: who
+            gives is paid into it and who takes pays out of it, so that none moves.
     """
 
     source: StrategyId | None
@@ -117,6 +118,7 @@ class Step(Record):
         index: Place in the batch, from 0; compensation goes on counting.
         client_id: Derived from plan id and index; the venue's handle on the order.
         phase: ``forward``, or ``revert`` for compensation.
+        round: 0 forward; 1 for the way back, 2 for what its worst-case sizing had left out.
         purpose: Whether the strategy's allocation falls, rises, or two strategies are netted.
         strategy: Whose order it is; None for transfers.
         quantity: Above 0.
@@ -127,6 +129,7 @@ class Step(Record):
     index: int
     client_id: str
     phase: Literal["forward", "revert"]
+    round: int = 0
     purpose: Literal["reduce", "net", "increase"]
     strategy: StrategyId | None = None
     account: str | None = None
@@ -192,6 +195,8 @@ class StartedExecution(Record):
         clusters: Correlated clusters of two or more that carry a limit.
         limits_bp: ``total``, ``cluster``, ``individual_max``, ``individual_min``, re-read from disk.
         targets_bp: Approved whole basis points of the strategies that change.
+        slippage_tolerance_bps: From the configuration as it stood; what is edited later does not count.
+        one_by_one: Likewise: whether the venue is looked at between strategies.
         notes: What was narrowed when the batch was sized again at current prices.
         seal: As of a step, over all of this.
     """
@@ -208,6 +213,8 @@ class StartedExecution(Record):
     clusters: tuple[tuple[StrategyId, ...], ...]
     limits_bp: FrozenMap[int]
     targets_bp: FrozenMap[int]
+    slippage_tolerance_bps: int = 50
+    one_by_one: bool = False
     notes: tuple[str, ...] = ()
     seal: str = ""
 

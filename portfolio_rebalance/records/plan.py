@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Literal
 
+from pydantic import Field
+
 from portfolio_rebalance.records.base import (
     Exact,
     ExactBp,
@@ -134,12 +136,12 @@ class PlannedEvidence(Record):
         trials: Of the mode's own walk-forward record, and how many of them it won.
     """
 
-    baseline: PlannedMetrics | None
-    projected: PlannedMetrics | None
-    net_improvement_percent: Decimal | None
-    probability_better: Decimal | None
-    trials: int
-    wins: int
+    baseline: PlannedMetrics | None = None
+    projected: PlannedMetrics | None = None
+    net_improvement_percent: Decimal | None = None
+    probability_better: Decimal | None = None
+    trials: int = 0
+    wins: int = 0
 
 
 class Plan(Record):
@@ -151,9 +153,10 @@ class Plan(Record):
     Attributes:
         limits_bp: ``total``, ``cluster``, ``individual_max``, ``individual_min`` as the plan was judged by
             them, for whoever reads it; execution reads them from disk again.
+        evidence: Empty, like ``limits_bp``, in a plan of version 1, which can be read and not approved.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[1, 2] = 2
     as_of: Instant
     expires_at: Instant
     state_as_of: Instant
@@ -166,7 +169,7 @@ class Plan(Record):
     max_plan_price_move_percent: Decimal
     config_sha256: str
     inputs: FrozenMap[str]
-    limits_bp: FrozenMap[int]
+    limits_bp: FrozenMap[int] = Field(default_factory=dict)
     clusters: tuple[tuple[str, ...], ...]
     high_pairs: tuple[tuple[str, str], ...]
     previous_high_pairs: tuple[tuple[str, str], ...] = ()
@@ -174,8 +177,8 @@ class Plan(Record):
     not_evaluated_reason: str = ""
     strategies: tuple[PlannedStrategy, ...]
     decision: Decision
-    reviews: tuple[Review, ...]
-    evidence: PlannedEvidence
+    reviews: tuple[Review, ...] = ()
+    evidence: PlannedEvidence = PlannedEvidence()
     stale: tuple[str, ...]
     evidence_seed: str
     turnover_percent: Decimal

@@ -67,18 +67,28 @@ class Counter:
 def settle_what_was_left(at: Counter) -> Execution | None:
     """Before anything else: finish or revert what an earlier start left, and write what it has to write.
 
+    Nobody is asked for anything here: a batch with live money goes on with ``resume`` alone, which says that
+    orders will be sent. A passphrase given to a dry run would send them unannounced.
+
     Raises:
-        NeedsOperatorError: It waits for a person.
+        NeedsOperatorError: It waits for a person, since before or from now on.
         HaltedError: HALT stands, so it stays unfinished.
     """
     with Ledger.read(at.root) as ledger:
         if ledger is None or ledger.is_settled():
             return None
-    seal = at.person.seal() if is_live(at.config) and at.person is not None else None
     with open_desk(
-        at.root, clock=at.clock, now=at.now, pace=Pace(sleep=at.sleep), seal=seal, progress=at.progress
+        at.root, clock=at.clock, now=at.now, pace=Pace(sleep=at.sleep), progress=at.progress
     ) as desk:
-        return finish_unfinished(desk)
+        finished = finish_unfinished(desk)
+    if finished is not None and finished.status == "needs_operator":
+        raise NeedsOperatorError(
+            f"The execution of plan {finished.plan_id[:12]} could be neither finished nor taken back: "
+            f"{finished.reason}.",
+            where=finished.plan_id,
+            fix="Look at the venue, then: trading-portfolio-rebalance resume",
+        )
+    return finished
 
 
 def execute_approved(request: RebalanceRequest, *, at: Counter) -> Execution | None:

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from hashlib import sha256
 from typing import Final
 
 from pydantic import ValidationError
 
+from portfolio_rebalance.allocation import Limits
 from portfolio_rebalance.clock import format_instant
 from portfolio_rebalance.errors import PlanChangedError, PlanExpiredError, PlanTamperedError
 from portfolio_rebalance.records import (
@@ -27,6 +29,7 @@ from portfolio_rebalance.records import (
     StrategyState,
     digest,
 )
+from portfolio_rebalance.tools.compliance import exposure_unknown
 
 __all__ = [
     "PLAN_AGAIN",
@@ -37,6 +40,7 @@ __all__ = [
     "require_not_expired",
 ]
 
+_VERSION: Final = 2
 PLAN_AGAIN: Final = "Plan again: trading-portfolio-rebalance --dry-run"
 
 
@@ -46,7 +50,9 @@ def plan_from(content: bytes, *, plan_id: str) -> Plan:
     Raises:
         PlanTamperedError: The bytes are not those that the id was computed from, or are no plan of this
             version.
+        PlanChangedError: It was made by an older version.
     """
+    _require_digest(sha256(content).hexdigest(), plan_id)
     try:
         plan = Plan.model_validate_json(content)
     except ValidationError as invalid:
@@ -56,12 +62,13 @@ def plan_from(content: bytes, *, plan_id: str) -> Plan:
             where="ledger.db",
             fix=PLAN_AGAIN,
         ) from None
-    if digest(plan) != plan_id:
-        raise PlanTamperedError(
-            f"What is stored as plan {plan_id[:12]} has the digest {digest(plan)[:12]}.",
+    if plan.schema_version != _VERSION:
+        raise PlanChangedError(
+            f"Plan {plan_id[:12]} was made by an older version, which showed less of what it rests on.",
             where="ledger.db",
             fix=PLAN_AGAIN,
         )
+    _require_digest(digest(plan), plan_id)
     return plan
 
 
@@ -108,6 +115,15 @@ def clusters_with_limit(clusters: tuple[tuple[str, ...], ...]) -> tuple[tuple[st
     return tuple(sorted(tuple(sorted(group)) for group in clusters if len(group) > 1))
 
 
+def _require_digest(found: str, plan_id: str) -> None:
+    if found != plan_id:
+        raise PlanTamperedError(
+            f"What is stored as plan {plan_id[:12]} has the digest {found[:12]}.",
+            where="ledger.db",
+            fix=PLAN_AGAIN,
+        )
+
+
 def _trade(one: PlannedStrategy, plan: Plan) -> RebalanceTrade:
     if one.proposed_bp is None:
         return RebalanceTrade(
@@ -145,6 +161,8 @@ def _exactly(
     then, now = clusters_with_limit(plan.clusters), clusters_with_limit(correlation.clusters)
     if then != now:
         yield "correlation", f"Cluster membership changed from {_groups(then)} to {_groups(now)}."
+    elif plan.correlated_exposure != "NOT_EVALUATED" and (why := _unknown_now(plan, portfolio, correlation)):
+        yield "correlation", f"The cluster limit was evaluated, and cannot be now: {why}."
 
 
 def _of_strategy(planned: PlannedStrategy, current: StrategyState) -> Iterator[tuple[str, str]]:
@@ -188,6 +206,28 @@ def _by_envelope(plan: Plan, portfolio: Portfolio) -> Iterator[tuple[str, str]]:
                 f"{name} moved from {then:f} to {now:f}, more than "
                 f"{plan.max_plan_price_move_percent:f} % since the plan.",
             )
+
+
+def _unknown_now(plan: Plan, portfolio: Portfolio, correlation: CorrelationReport) -> str:
+    """Why clusters that seem unchanged mean nothing now: an unknown correlation is not a low one."""
+    current_bp = portfolio.current_bp
+    after = {
+        one.strategy: current_bp.get(one.strategy, one.current_bp)
+        if one.proposed_bp is None
+        else Fraction(one.proposed_bp)
+        for one in plan.strategies
+    }
+    return exposure_unknown(
+        after,
+        high_pairs=[pair.strategies for pair in correlation.high_correlation_pairs],
+        unknown_pairs=[pair.strategies for pair in correlation.unknown_pairs],
+        limits=Limits(
+            total_bp=plan.limits_bp["total"],
+            cluster_bp=plan.limits_bp["cluster"],
+            individual_max_bp=plan.limits_bp["individual_max"],
+            individual_min_bp=plan.limits_bp["individual_min"],
+        ),
+    )
 
 
 def _groups(clusters: tuple[tuple[str, ...], ...]) -> str:

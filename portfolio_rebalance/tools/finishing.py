@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from portfolio_rebalance.clock import format_instant
-from portfolio_rebalance.errors import NeedsOperatorError, PlanTamperedError
+from portfolio_rebalance.errors import BrokerError, NeedsOperatorError, PlanTamperedError
 from portfolio_rebalance.execution.book import Book, book_after
 from portfolio_rebalance.execution.broker import Instrument, OutcomeUnknown
 from portfolio_rebalance.execution.executor import Executor, NoSealing, Sealing
@@ -70,18 +70,19 @@ def finish(desk: Desk, left: OpenExecution) -> Execution:
     """
     plan_id = left.started.plan_id
     plan = plan_from(desk.ledger.approvals.plan(plan_id).content, plan_id=plan_id)
+    _require_same_venue(desk, left.started)
     sealing = sealing_of(desk)
     _require_genuine(desk, left.started)
     executor = Executor(
         broker=desk.venue.broker,
         journal=desk.ledger.journal,
-        terms=terms_of(left.started, desk.config),
+        terms=terms_of(left.started),
         most_price_move_percent=plan.max_plan_price_move_percent,
         halted=lambda: read_halt(desk.root).level,
         pace=desk.pace,
         sealing=sealing,
         may_go_on=lambda: _why_not(plan, desk),
-        one_by_one=not desk.config.execution.batch_execution,
+        one_by_one=left.started.one_by_one,
         progress=desk.progress,
     )
     ending = executor.drive(plan_id)
@@ -92,7 +93,7 @@ def finish(desk: Desk, left: OpenExecution) -> Execution:
         book=book,
         markets=_markets(desk, book, left.started),
         steps=steps,
-        terms=terms_of(left.started, desk.config),
+        terms=terms_of(left.started),
     )
     if ending == "needs_operator":
         return _give_up(desk, plan, seen)
@@ -114,6 +115,17 @@ def sealing_of(desk: Desk) -> Sealing:
             fix="At a terminal of yours: trading-portfolio-rebalance resume",
         )
     return StepSeals(desk.seal)
+
+
+def _require_same_venue(desk: Desk, started: StartedExecution) -> None:
+    """Elsewhere it would seem that no order ever arrived, and what was bought would be forgotten."""
+    if desk.venue.broker.name != started.broker:
+        raise BrokerError(
+            f"The unfinished execution was started at {started.broker}; the configuration now names "
+            f"{desk.venue.broker.name}.",
+            where="broker",
+            fix=f"Name {started.broker} again until it is finished.",
+        )
 
 
 def _require_genuine(desk: Desk, started: StartedExecution) -> None:

@@ -82,6 +82,7 @@ def prepare(desk: Desk, plan_id: str) -> Prepared:
         HaltedError: HALT stands.
         BrokerError: The venue does not answer, or may not be used for this plan.
     """
+    _require_open(desk)
     plan = _approved_plan(desk, plan_id)
     state = load_state(desk.root, clock=desk.clock, mode_names=mode_names())
     require_bound(
@@ -90,7 +91,7 @@ def prepare(desk: Desk, plan_id: str) -> Prepared:
         config_sha256=state.config_sha256,
         correlation=_correlation_now(desk, state),
     )
-    _require_open(desk, plan)
+    _require_stated(desk, plan)
     books = opening_books(state.portfolio, account_of=desk.venue.account_of)
     desk.venue.adopt(books, marks_of(state.portfolio, account_of=desk.venue.account_of))
     markets = _markets(desk.venue.broker, books)
@@ -107,6 +108,8 @@ def prepare(desk: Desk, plan_id: str) -> Prepared:
         clusters=clusters_with_limit(plan.clusters),
         limits_bp=limits_on_disk(desk.config),
         targets_bp={one.strategy: one.proposed_bp for one in plan.strategies if one.proposed_bp is not None},
+        slippage_tolerance_bps=desk.config.execution.slippage_tolerance_bps,
+        one_by_one=not desk.config.execution.batch_execution,
     )
     _require_holdings(desk.venue.broker, started)
     batch = forward_batch(
@@ -114,7 +117,7 @@ def prepare(desk: Desk, plan_id: str) -> Prepared:
         plan_id=plan_id,
         book=book_of(started),
         markets=markets,
-        terms=terms_of(started, desk.config),
+        terms=terms_of(started),
     )
     notes = (*batch.notes, *_price_notes(plan, started))
     return Prepared(plan=plan, state=state, started=started.model_copy(update={"notes": notes}), batch=batch)
@@ -135,14 +138,31 @@ def limits_on_disk(config: Config) -> dict[str, int]:
     }
 
 
-def terms_of(started: StartedExecution, config: Config) -> Terms:
+def terms_of(started: StartedExecution) -> Terms:
     """What the batch is held to."""
     return Terms(
         limits=GateLimits.of(started.limits_bp),
         clusters=started.clusters,
-        tolerance_bps=Decimal(config.execution.slippage_tolerance_bps),
+        tolerance_bps=Decimal(started.slippage_tolerance_bps),
         bot_goals={key: Fraction(goal) for key, goal in started.bot_goals.items()},
     )
+
+
+def _require_open(desk: Desk) -> None:
+    """Whether anything may be sent at all."""
+    if not desk.config.enabled:
+        raise HaltedError(
+            "The configuration says enabled: false, so nothing is executed.",
+            where="enabled",
+            fix="Set it to true and plan again; a dry run works either way.",
+        )
+    halt = read_halt(desk.root)
+    if halt.level == "all":
+        raise HaltedError(
+            f"HALT stands: {halt.reason}",
+            where="portfolio-rebalance/HALT",
+            fix="When it is safe: trading-portfolio-rebalance resume",
+        )
 
 
 def _approved_plan(desk: Desk, plan_id: str) -> Plan:
@@ -166,8 +186,9 @@ def _approved_plan(desk: Desk, plan_id: str) -> Plan:
             fix=f"In a terminal of yours: trading-portfolio-rebalance approve {plan_id[:12]}",
         )
     plan = plan_from(stored.content, plan_id=plan_id)
-    _require_genuine(desk, approval, plan)
     require_not_expired(plan, now=desk.now())
+    _require_genuine(desk, approval, plan)
+    _require_method(desk, approval)
     return plan
 
 
@@ -203,21 +224,24 @@ def _require_genuine(desk: Desk, approval: Approval, plan: Plan) -> None:
         )
 
 
-def _require_open(desk: Desk, plan: Plan) -> None:
-    """Whether anything may be sent at all."""
-    if not desk.config.enabled:
-        raise HaltedError(
-            "The configuration says enabled: false, so nothing is executed.",
-            where="enabled",
-            fix="Set it to true and plan again; a dry run works either way.",
+def _require_method(desk: Desk, approval: Approval) -> None:
+    """A word that only the configuration can give counts only where the configuration gives it."""
+    settings = desk.config.execution
+    given = {
+        "typed": True,
+        "execute": not settings.approval_required,
+        "pre_approved": settings.mode == "auto_execute" and not settings.approval_required,
+    }
+    if not given[approval.method]:
+        raise NotApprovedError(
+            f"The approval is by {approval.method!r}, which the configuration does not provide for.",
+            where="execution.approval_required",
+            fix="Approve the plan in a terminal.",
         )
-    halt = read_halt(desk.root)
-    if halt.level == "all":
-        raise HaltedError(
-            f"HALT stands: {halt.reason}",
-            where="portfolio-rebalance/HALT",
-            fix="When it is safe: trading-portfolio-rebalance resume",
-        )
+
+
+def _require_stated(desk: Desk, plan: Plan) -> None:
+    """With live money, the registry says of every strategy who moves its capital."""
     if not desk.venue.broker.live:
         return
     unstated = [one.strategy for one in plan.strategies if one.control is None]

@@ -79,7 +79,7 @@ def _files(settled: Settlement) -> Iterator[Projection]:
     moved = _moved(settled)
     if committed:
         yield _edited(settled.root, REGISTRY, lambda text: set_registry_targets(text, _targets(settled)))
-    if committed or moved:
+    if committed or moved or _cash_changed(settled):
         yield _edited(settled.root, BOOTSTRAP, lambda text: _bootstrap(text, settled))
     for key in moved:
         yield _snapshot(settled, key)
@@ -97,6 +97,11 @@ def _moved(settled: Settlement) -> tuple[str, ...]:
         for key in sorted(after.own_cash)
         if before.own_cash[key] != after.own_cash[key] or before.quantities[key] != after.quantities[key]
     )
+
+
+def _cash_changed(settled: Settlement) -> bool:
+    """A batch that was taken back wholly has cost something all the same."""
+    return book_of(settled.seen.started).pool_cash != settled.seen.book.pool_cash
 
 
 def _targets(settled: Settlement) -> dict[str, RegistryChange]:

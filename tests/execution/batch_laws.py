@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Literal, TypeVar
 
 from batches import BP, Case
 from prefix_oracle import (
@@ -28,7 +29,12 @@ from prefix_oracle import (
     judge,
 )
 
+from portfolio_rebalance.errors import PlanChangedError
+from portfolio_rebalance.execution.book import Book
 from portfolio_rebalance.records import Step
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 F = Fraction
 ZERO = F(0)
@@ -77,7 +83,7 @@ def at_random(case: Case, rng: random.Random) -> Filling:
     return fill
 
 
-# --- the judge written here --------------------------------------------------------------------------------
+# --- the judge written here ------------------------------------------------------------------------------
 
 
 class Purse:
@@ -144,20 +150,31 @@ def excess(case: Case, capital: Mapping[str, Fraction], total: Fraction) -> dict
 
 
 def breached(case: Case) -> bool:
+    return any(money > 0 for money in _excess_at_start(case).values())
+
+
+def _excess_at_start(case: Case) -> dict[tuple[str, ...], Fraction]:
     start = Purse(case)
-    return any(money > 0 for money in excess(case, start.capital(), start.total()).values())
+    return excess(case, start.capital(), start.total())
 
 
-def check_prefixes(case: Case, steps: Iterable[Step], filling: Filling) -> Purse:
-    """Follow a batch until its end, or until an order is not filled whole."""
+def check_prefixes(
+    case: Case,
+    steps: Iterable[Step],
+    filling: Filling,
+    *,
+    allowed: Mapping[tuple[str, ...], Fraction] | None = None,
+) -> Purse:
+    """Follow a batch until its end, or until an order is not filled whole.
+
+    No ceiling may come to more than it is allowed: nothing, or what it was at the start.
+    """
     purse = Purse(case)
-    allowed = {
-        group: max(ZERO, money) for group, money in excess(case, purse.capital(), purse.total()).items()
-    }
+    most = allowed or {group: max(ZERO, money) for group, money in _excess_at_start(case).items()}
 
     def require(capital: Mapping[str, Fraction], total: Fraction, when: str) -> None:
         for group, money in excess(case, capital, total).items():
-            assert money <= allowed[group], f"{when}: {group} by {float(money - allowed[group])}"
+            assert money <= most[group], f"{when}: {group} by {float(money - most[group])}"
 
     for step in steps:
         if not step.is_order:
@@ -201,11 +218,15 @@ def check_conservation(case: Case, steps: Sequence[Step], purse: Purse) -> None:
             place = (str(step.account), str(step.asset))
             ordered[place] = ordered.get(place, ZERO) + F(step.quantity) * (1 if step.side == "BUY" else -1)
     held = {
-        place: sum((legs.get(place[1], ZERO) for key, legs in purse.legs.items() if _at(case, key, place)), ZERO)
+        place: sum(
+            (legs.get(place[1], ZERO) for key, legs in purse.legs.items() if _at(case, key, place)), ZERO
+        )
         for place in case.markets
     }
     before = {
-        place: sum((legs.get(place[1], ZERO) for key, legs in start.legs.items() if _at(case, key, place)), ZERO)
+        place: sum(
+            (legs.get(place[1], ZERO) for key, legs in start.legs.items() if _at(case, key, place)), ZERO
+        )
         for place in case.markets
     }
     assert {place: held[place] - before[place] for place in held} == {
@@ -241,14 +262,16 @@ def _dust(case: Case, purse: Purse, strategy: str) -> Fraction:
     return found
 
 
-# --- the prefix oracle ---------------------------------------------------------------------------------------
+# --- the prefix oracle -----------------------------------------------------------------------------------
 
 
 def world_of(case: Case) -> World:
     limits = case.terms.limits
     return World(
         holdings={
-            key: Holding(account=account, own_cash=case.book.own_cash[key], quantities=case.book.quantities[key])
+            key: Holding(
+                account=account, own_cash=case.book.own_cash[key], quantities=case.book.quantities[key]
+            )
             for key, account in case.book.accounts.items()
         },
         pool_cash=case.book.pool_cash,
@@ -319,3 +342,94 @@ def _largest_dust(case: Case, strategy: str) -> Fraction:
     account = case.book.accounts[strategy]
     markets = [case.markets[account, asset] for asset in case.book.quantities[strategy]]
     return sum((max(F(one.lot) * F(one.price), F(one.min_notional)) for one in markets), ZERO)
+
+
+# --- all of it -------------------------------------------------------------------------------------------
+
+
+def check_way_back(case: Case, now: Book, steps: Sequence[Step]) -> None:
+    """From a book half-way: no prefix of the way back has more than was allowed at the start."""
+    allowed = {group: max(ZERO, money) for group, money in _excess_at_start(case).items()}
+    half_way = replace(case, book=now)
+    for filling in (at_worst(case), at_best(case)):
+        check_prefixes(half_way, steps, filling, allowed=allowed)
+
+
+def check_case(case: Case, rng: random.Random) -> Literal["blocked", "nothing to do", "refused", "made"]:
+    """Every law on one case, and how it went."""
+    if case.blocked:
+        return "blocked"
+    if not case.wanted:
+        return "nothing to do"
+    try:
+        steps = case.batch().steps
+    except PlanChangedError:
+        return "refused"
+    check_orders(case, steps)
+    for filling in (at_worst(case), at_best(case)):
+        end = check_prefixes(case, steps, filling)
+        check_end(case, end)
+        check_conservation(case, steps, end)
+    for _ in range(3):
+        seed = rng.random()
+        check_prefixes(case, steps, at_random(case, random.Random(seed)))
+    check_by_oracle(case, steps, at_random(case, random.Random(seed)))
+    check_by_oracle(case, steps, at_worst(case))
+    if rng.random() < 0.3:
+        assert shuffled(case, rng).batch().steps == steps, "the order of strategies matters"
+        assert _orders(tenfold(case).batch().steps) == _orders(steps), "the scale of money matters"
+    return "made"
+
+
+def tenfold(case: Case) -> Case:
+    """Ten times the money everywhere, in the same quantities."""
+    book = case.book
+    return replace(
+        case,
+        book=replace(
+            book,
+            own_cash={key: 10 * cash for key, cash in book.own_cash.items()},
+            pool_cash=10 * book.pool_cash,
+            bot_capital={key: 10 * capital for key, capital in book.bot_capital.items()},
+        ),
+        markets={
+            place: one.model_copy(update={"price": 10 * one.price, "min_notional": 10 * one.min_notional})
+            for place, one in case.markets.items()
+        },
+        terms=replace(case.terms, bot_goals={key: 10 * goal for key, goal in case.terms.bot_goals.items()}),
+        wanted=tuple(replace(one, approved=10 * one.approved) for one in case.wanted),
+    )
+
+
+def shuffled(case: Case, rng: random.Random) -> Case:
+    """The same case with everything in another order."""
+
+    def mixed(mapping: Mapping[_K, _V]) -> dict[_K, _V]:
+        return {key: mapping[key] for key in rng.sample(list(mapping), len(mapping))}
+
+    book = case.book
+    return replace(
+        case,
+        book=replace(
+            book,
+            accounts=mixed(book.accounts),
+            own_cash=mixed(book.own_cash),
+            quantities=mixed({key: mixed(held) for key, held in book.quantities.items()}),
+            bot_capital=mixed(book.bot_capital),
+        ),
+        markets=mixed(case.markets),
+        terms=replace(
+            case.terms,
+            clusters=tuple(tuple(reversed(group)) for group in reversed(case.terms.clusters)),
+            bot_goals=mixed(case.terms.bot_goals),
+        ),
+        wanted=tuple(rng.sample(case.wanted, len(case.wanted))),
+    )
+
+
+def _orders(steps: Sequence[Step]) -> list[tuple[object, ...]]:
+    return [
+        (step.index, step.purpose, step.strategy, step.asset, step.side, step.quantity)
+        for step in steps
+        if step.is_order
+    ]

@@ -8,9 +8,12 @@ propose at the very prices that the batch is sized at. A third and more of them 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+
+from hypothesis import strategies as st
+from workspaces import AS_OF
 
 from portfolio_rebalance.allocation import Limits, Situation, find_mode, fit_to_limits, mode_names, propose
 from portfolio_rebalance.execution.batch import Batch, Terms, forward_batch
@@ -19,7 +22,7 @@ from portfolio_rebalance.execution.broker import Instrument
 from portfolio_rebalance.execution.gate import GateLimits
 from portfolio_rebalance.execution.sizing import Wanted
 from portfolio_rebalance.records import Market, StartedExecution, StrategyBook
-from workspaces import AS_OF
+from portfolio_rebalance.units import exact_decimal
 
 F = Fraction
 BP = 10_000
@@ -97,9 +100,7 @@ def wanted(
     prices = prices_of(markets.values())
     total = book.total(prices)
     return [
-        Wanted(
-            strategy=key, target_bp=F(bp), approved=F(bp) * total / BP - book.capital(key, prices)
-        )
+        Wanted(strategy=key, target_bp=F(bp), approved=F(bp) * total / BP - book.capital(key, prices))
         for key, bp in targets_bp.items()
     ]
 
@@ -136,16 +137,17 @@ class Case:
             baseline={
                 key: StrategyBook(
                     account=account,
-                    own_cash=_decimal(self.book.own_cash[key]),
+                    own_cash=exact_decimal(self.book.own_cash[key]),
                     quantities={
-                        asset: _decimal(quantity) for asset, quantity in self.book.quantities[key].items()
+                        asset: exact_decimal(quantity)
+                        for asset, quantity in self.book.quantities[key].items()
                     },
                 )
                 for key, account in self.book.accounts.items()
             },
-            pool_cash=_decimal(self.book.pool_cash),
-            bot_capital={key: _decimal(capital) for key, capital in self.book.bot_capital.items()},
-            bot_goals={key: _decimal(goal) for key, goal in self.terms.bot_goals.items()},
+            pool_cash=exact_decimal(self.book.pool_cash),
+            bot_capital={key: exact_decimal(capital) for key, capital in self.book.bot_capital.items()},
+            bot_goals={key: exact_decimal(goal) for key, goal in self.terms.bot_goals.items()},
             markets=tuple(self.markets.values()),
             clusters=self.terms.clusters,
             limits_bp={
@@ -161,14 +163,25 @@ class Case:
 PRICES = {"BTC": "61234.5", "ETH": "3012.77", "SOL": "103.4", "XRP": "0.5321", "DOGE": "0.081234"}
 
 
-def random_case(pick: Pick, *, pins: bool = True, bots: bool = True) -> Case:
-    """Two to eight strategies of every kind, and what a mode and repair make of them."""
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Random cases for Hypothesis."""
+    return random_case(lambda least, most: draw(st.integers(least, most)))
+
+
+def random_case(pick: Pick, *, bot_odds: int = 12) -> Case:
+    """Two to eight strategies of every kind, and what a mode and repair make of them.
+
+    Args:
+        pick: Draws whole numbers.
+        bot_odds: One strategy in so many is run by a bot; 0 for none.
+    """
     ids = [f"STR-{letter}" for letter in "ABCDEFGH"[: pick(2, 8)]]
     total = F((20_000, 60_000, 250_000, 1_000_000)[pick(0, 3)]) + F(pick(0, 99_999), 100)
     shares = _shares(pick, ids)
     clusters = _clusters(pick, ids)
     accounts = {key: "main" if pick(0, 2) else key for key in ids}
-    bot_ids = {key for key in ids if bots and pick(0, 11) == 0}
+    bot_ids = {key for key in ids if bot_odds and pick(1, bot_odds) == 1}
     markets = _markets(pick, accounts, total)
     own_cash, quantities = {}, {}
     for key in ids:
@@ -189,16 +202,12 @@ def random_case(pick: Pick, *, pins: bool = True, bots: bool = True) -> Case:
         for asset in legs
     }
     prices = prices_of(held.values())
-    pool = F(_cents(total - book.total(prices)))
-    book = Book(
-        accounts=book.accounts,
-        own_cash=book.own_cash,
-        quantities=book.quantities,
-        pool_cash=pool,
-        bot_capital=book.bot_capital,
-    )
     return _planned(
-        pick, book=book, markets=held, clusters=clusters, pinned=_pinned(pick, ids) if pins else frozenset()
+        pick,
+        book=replace(book, pool_cash=F(_cents(total - book.total(prices)))),
+        markets=held,
+        clusters=clusters,
+        pinned=_pinned(pick, ids),
     )
 
 
@@ -247,9 +256,7 @@ def _planned(
             limits=LIMITS,
             clusters=clusters,
             tolerance_bps=Decimal((30, 30, 10, 50)[pick(0, 3)]),
-            bot_goals={
-                key: F(_cents(after[key] * total / BP)) for key in changed if key in book.bot_capital
-            },
+            bot_goals={key: _told(after[key], total) for key in changed if key in book.bot_capital},
         ),
         wanted=tuple(
             Wanted(
@@ -334,11 +341,12 @@ def _holdings(
     return legs, max(F(_cents(capital - value)), -value)
 
 
+def _told(target_bp: Fraction, total: Fraction) -> Fraction:
+    """What a bot is told: cents, cut; at the minimum the next one up."""
+    goal = target_bp * total / BP
+    least = LIMITS.individual_min_bp * total / BP
+    return F(_cents(goal)) if not 0 < F(_cents(goal)) < least else F(_cents(goal)) + F(1, 100)
+
+
 def _cents(value: Fraction) -> Decimal:
     return Decimal(value.numerator * 100 // value.denominator).scaleb(-2)
-
-
-def _decimal(value: Fraction) -> Decimal:
-    from portfolio_rebalance.units import exact_decimal
-
-    return exact_decimal(value)

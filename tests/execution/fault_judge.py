@@ -25,6 +25,7 @@ from portfolio_rebalance.errors import NeedsOperatorError, PlanConsumedError
 from portfolio_rebalance.execution.book import Book, book_after
 from portfolio_rebalance.execution.faults import FAULTS, FaultScript
 from portfolio_rebalance.execution.paper import PAPER, PaperVenue
+from portfolio_rebalance.records import StoredStep
 from portfolio_rebalance.tools.execution import execute_rebalance_trades
 from portfolio_rebalance.workspace import Ledger, load_state
 from portfolio_rebalance.workspace.halt import read_halt
@@ -88,30 +89,38 @@ def _with_common_cash(trace: Sequence[Event]) -> Iterator[Event]:
 
 
 def _held_back(start: World, end: End) -> Fraction:
-    """Money that compensation may not buy back: where a limit was broken before, costs are never bought back.
+    """Money that compensation may leave missing: where a limit was broken before, costs are not bought back.
 
     They have lowered the total, so that the same capital would be a larger overage. What was paid counts, and
-    what each order back might have cost at worst.
+    what the orders of the last round might have cost at worst; of every round where the last was not filled.
     """
     if not any(overage > 0 for overage in overages(start).values()):
         return Fraction(0)
-    commissions = {(one.account, one.asset): one.commission_bps for one in end.execution.started.markets}
-    total = Fraction(0)
-    for stored in end.steps:
-        step, fill = stored.step, stored.fill
-        if stored.limit_price is None or stored.reference_price is None:
-            continue
-        reference = Fraction(stored.reference_price)
-        if fill is not None and fill.average_price is not None:
-            total += Fraction(fill.commission)
-            total += abs(Fraction(fill.average_price) - reference) * Fraction(fill.filled)
-        if step.phase == "revert":
-            assert step.account is not None
-            assert step.asset is not None
-            rate = Fraction(commissions[step.account, step.asset]) / 10_000
-            limit = Fraction(stored.limit_price)
-            total += Fraction(step.quantity) * (abs(limit - reference) + limit * rate)
-    return total
+    back = [one for one in end.steps if one.step.phase == "revert"]
+    last = max((one.step.round for one in back), default=0)
+    if all(one.state == "done" for one in back if one.step.round == last):
+        back = [one for one in back if one.step.round == last]
+    return sum((_paid(one) for one in end.steps), sum((_at_worst(one, end) for one in back), Fraction(0)))
+
+
+def _paid(stored: StoredStep) -> Fraction:
+    fill, reference = stored.fill, stored.reference_price
+    if fill is None or fill.average_price is None or reference is None:
+        return Fraction(0)
+    slipped = abs(Fraction(fill.average_price) - Fraction(reference))
+    return Fraction(fill.commission) + slipped * Fraction(fill.filled)
+
+
+def _at_worst(stored: StoredStep, end: End) -> Fraction:
+    if stored.limit_price is None or stored.reference_price is None:
+        return Fraction(0)
+    (rate_bps,) = {
+        Fraction(one.commission_bps)
+        for one in end.execution.started.markets
+        if (one.account, one.asset) == (stored.step.account, stored.step.asset)
+    }
+    limit, reference = Fraction(stored.limit_price), Fraction(stored.reference_price)
+    return Fraction(stored.step.quantity) * (abs(limit - reference) + limit * rate_bps / 10_000)
 
 
 def _world_of(end: End) -> World:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def script_of(order: int, fault: str) -> str:
 
 
 def scripts_of(template: Template, *, folder: Path) -> Iterator[str]:
-    """None; every fault at each order of the batch; and at each order of its compensation.
+    """None; every fault at each order of the batch; at each order of its compensation; and at all of those.
 
     Compensation is the longest where the last order is refused.
     """
@@ -115,6 +115,7 @@ def scripts_of(template: Template, *, folder: Path) -> Iterator[str]:
     _, back = course_of(template, refused, folder=folder).orders
     for order in range(last + 1, last + back + 1):
         yield from (f"{refused}, {script_of(order, fault)}" for fault in FAULTS)
+    yield from (f"{refused}, {last + 1}+:{fault}" for fault in ("refuse", "timeout_before", "partial=0.4"))
 
 
 @dataclass(kw_only=True)
@@ -143,13 +144,13 @@ class Tally:
         self.faults += [f"{combination}: {fault}" for fault in outcome.faults]
 
 
-def sweep(template: Template, *, every: int, folder: Path) -> Tally:
+def sweep(template: Template, scripts: Iterable[str], *, every: int, folder: Path) -> Tally:
     """Crash at one in ``every`` of each script's crash points, in turn; at each of them where nothing fails.
 
     While it recovers it crashes again, and once more, if it gets as far as the point that was drawn for it.
     """
     tally = Tally()
-    for number, script in enumerate(scripts_of(template, folder=folder)):
+    for number, script in enumerate(scripts):
         course = course_of(template, script, folder=folder)
         tally.undisturbed[course.status] += 1
         tally.faults += [f"{script!r}: {fault}" for fault in course.faults]

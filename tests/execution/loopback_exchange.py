@@ -23,7 +23,7 @@ from loopback_matching import LoopbackOrder, Matching, Refusal, now_ms, text
 
 from portfolio_rebalance.execution.ccxt_broker import ApiCredentials, CcxtSettings
 
-__all__ = ["Fault", "LoopbackExchange", "LoopbackOrder", "Seen"]
+__all__ = ["Fault", "LoopbackExchange", "LoopbackOrder", "Seen", "shown"]
 
 BASE = "/api/v3/"
 SIGNING = {"timestamp", "recvWindow", "signature"}
@@ -253,14 +253,14 @@ class LoopbackExchange(Matching):
 
     def _order(self, params: dict[str, str]) -> Any:
         self.asset_of(params["symbol"])
-        return _shown(self.named(params, "origClientOrderId", Refusal(-2013, "Order does not exist.")), self)
+        return shown(self.named(params, "origClientOrderId", Refusal(-2013, "Order does not exist.")), self)
 
     def _open_orders(self, params: dict[str, str]) -> Any:
         return [one for one in self._all_orders(params) if one["status"] == "NEW"]
 
     def _all_orders(self, params: dict[str, str]) -> Any:
         asset = self.asset_of(params["symbol"])
-        mine = [_shown(order, self) for order in self.orders if order.asset == asset]
+        mine = [shown(order, self) for order in self.orders if order.asset == asset]
         return mine[-int(params.get("limit", 500)) :]
 
     def _my_trades(self, params: dict[str, str]) -> Any:
@@ -294,7 +294,7 @@ class LoopbackExchange(Matching):
         self.orders.append(order)
         if fault.rest:
             self.lock_for(order)
-            return _shown(order, self) | {"fills": []}
+            return shown(order, self) | {"fills": []}
         better = order.price >= self.ask(asset) if order.side == "BUY" else order.price <= self.bid(asset)
         share = (order.quantity * fault.share // self.step) * self.step if better else Decimal(0)
         first = (share / 2 // self.step) * self.step  # two fills, so that sums are sums
@@ -312,7 +312,7 @@ class LoopbackExchange(Matching):
             }
             for trade in order.trades
         ]
-        return _shown(order, self) | {"transactTime": order.at_ms, "fills": fills}
+        return shown(order, self) | {"transactTime": order.at_ms, "fills": fills}
 
     def _cancel(self, params: dict[str, str]) -> Any:
         unknown = Refusal(-2011, "Unknown order sent.")
@@ -321,10 +321,11 @@ class LoopbackExchange(Matching):
             raise unknown
         self.unlock(order)
         order.status = "CANCELED"
-        return _shown(order, self) | {"origClientOrderId": order.client_id, "clientOrderId": "cancelled"}
+        return shown(order, self) | {"origClientOrderId": order.client_id, "clientOrderId": "cancelled"}
 
 
-def _shown(order: LoopbackOrder, exchange: LoopbackExchange) -> dict[str, Any]:
+def shown(order: LoopbackOrder, exchange: LoopbackExchange) -> dict[str, Any]:
+    """An order as the exchange tells it."""
     return {
         "symbol": order.asset + exchange.quote,
         "orderId": order.number,

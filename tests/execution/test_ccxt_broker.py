@@ -159,6 +159,39 @@ def test_a_market_that_is_closed_is_said() -> None:
             a_broker(exchange).markets([BTC, ETH])
 
 
+def test_a_market_that_is_not_spot_is_none() -> None:
+    def as_future(info: Any) -> Any:
+        return info | {"symbols": [one | {"contractType": "CURRENT_QUARTER"} for one in info["symbols"]]}
+
+    with an_exchange() as exchange:
+        exchange.script("GET", "exchangeInfo", Fault(rewrite=as_future))
+        with pytest.raises(BrokerError, match="no spot market BTC/USDT"):
+            a_broker(exchange).markets([BTC])
+
+
+def test_every_part_of_the_fee_counts_and_the_dearer_side() -> None:
+    def dearer(answer: Any) -> Any:
+        special = {"maker": "0.5", "taker": "0.0002", "buyer": "0.0001", "seller": "0.0004"}
+        tax = {"maker": "0.5", "taker": "0.00001", "buyer": "0.00003", "seller": "0.00002"}
+        return answer | {"specialCommission": special, "taxCommission": tax}
+
+    with an_exchange() as exchange:
+        exchange.script("GET", "account/commission", Fault(rewrite=dearer))
+        # 10 of the standard, 2 + 4 of the special, 0.1 + 0.3 of the tax
+        assert a_broker(exchange).markets([BTC])[BTC].commission_bps == number("16.4")
+
+
+@pytest.mark.parametrize("rate", ["1.0", "-0.1", "free"])
+def test_a_fee_that_makes_no_sense_is_unknown(rate: str) -> None:
+    def senseless(answer: Any) -> Any:
+        return answer | {"standardCommission": answer["standardCommission"] | {"taker": rate}}
+
+    with an_exchange() as exchange:
+        exchange.script("GET", "account/commission", Fault(rewrite=senseless))
+        with pytest.raises(OutcomeUnknown):
+            a_broker(exchange).markets([BTC])
+
+
 def test_fees_in_a_coin_of_the_portfolio_are_refused() -> None:
     with an_exchange(fee_coin="BNB") as exchange:
         assert a_broker(exchange).markets([BTC])[BTC].commission_bps == 10

@@ -269,7 +269,7 @@ def test_very_many_orders_add_up_exactly(fee_coin: str | None) -> None:
 def random_orders(count: int, *, seed: int, fee_coin: str | None) -> None:
     """Random sides, sizes, limits and shares: reports against the exchange's own balances, one by one."""
     draw = random.Random(seed)
-    balances = {"USDT": number(10**6), "BTC": number(500), "BNB": number(10**6)}
+    balances = {"USDT": number(10**8), "BTC": number(5000), "BNB": number(10**6)}
     with an_exchange(fee_coin=fee_coin, balances=balances) as exchange:
         broker = a_broker(exchange, symbols={"BTC": "BTC/USDT"})
         states = set()

@@ -195,9 +195,17 @@ def test_a_buy_needs_cash_for_price_and_commission(root: Path, cash: str, enough
 
 def test_a_sale_needs_no_cash(root: Path) -> None:
     with open_venue(root) as venue:
-        fund(venue, cash=D(-500))
+        fund(venue, cash=D(-1000))
         assert venue.place(sell("a", "0.1")).state == "filled"
-        assert venue.balances().cash == 330
+        assert venue.balances().cash == -170
+
+
+def test_a_buy_beyond_its_limit_needs_cash_for_the_limit_only(root: Path) -> None:
+    with open_venue(root) as venue:
+        fund(venue, cash=D(820))
+        assert venue.place(buy("a", "0.1", limit="8200")).state == "closed"
+        with pytest.raises(OrderRefused, match=r"needs 820\.1 in cash"):
+            venue.place(buy("b", "0.1", limit="8201"))
 
 
 @pytest.mark.parametrize(

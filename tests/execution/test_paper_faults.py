@@ -462,6 +462,15 @@ def test_a_late_order_that_finds_no_cash_any_more_is_never_there(root: Path) -> 
         assert venue.times_executed() == {"b": 1}
 
 
+def test_a_late_order_pays_with_what_is_there_when_it_arrives(root: Path) -> None:
+    with open_venue(root, faults="1:late=1") as venue:
+        fund(venue, cash=D(0))
+        assert _unknown(lambda: venue.place(ORDER))
+        venue.place(sell("b", "0.1"))
+        assert venue.find(ORDER) == _filled("0.09", "-747")
+        assert venue.balances().cash == 83
+
+
 def test_an_order_that_would_be_refused_is_only_unknown_when_the_answer_is_lost(root: Path) -> None:
     with open_venue(root, faults="1+:timeout_after, 2:disconnect=1, 3:late=1") as venue:
         fund(venue)

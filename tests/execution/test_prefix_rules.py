@@ -356,11 +356,11 @@ def test_costs_set_aside_never_excuse_an_increase_over_a_limit_that_held_before_
     assert rules(start, booked, costs="aside_where_broken") == {("overage enlarged", "maximum STR-ONE")}
 
 
-def test_a_gain_on_a_sale_stops_no_increase() -> None:
-    """Better than the mark: the total rises, and what it was before costs is no measure of what is beyond."""
-    gain = (*done(sell("a", ONE, 10), at=11), buy("b", THREE, 1, limit="10"))
-    assert rules(HEAVY, gain[:3], costs="aside_where_broken") == set()
-    assert "increase while beyond" not in {rule for rule, _ in rules(HEAVY, gain, costs="aside_where_broken")}
+def test_room_that_a_gain_made_may_be_used_and_stops_no_further_increase() -> None:
+    """A sale above the mark lifts the total by 10, and so makes room of 4 for THREE; 3 of it are used."""
+    gain = (*done(sell("a", ONE, 10), at=11), *done(buy("b", THREE, "0.3", limit="10")))
+    further = (*gain, buy("c", TWO, "0.001", limit="10"))
+    assert rules(HEAVY, further, costs="aside_where_broken") == set()
 
 
 def test_costs_set_aside_reach_a_limit_that_prices_broke_but_no_further_than_the_cost() -> None:

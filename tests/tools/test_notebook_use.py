@@ -43,9 +43,9 @@ def test_frame_mapping_and_sequences_give_the_same_report() -> None:
 
 
 def test_an_instant_may_be_text_or_a_day() -> None:
+    same = (datetime(2024, 2, 5, tzinfo=UTC), date(2024, 2, 5), "2024-02-05", "2024-02-05T00:00:00Z")
     reports = [
-        calculate_correlation_matrix(["STR-A", "STR-B"], 30, returns=FRAME, as_of=as_of)
-        for as_of in (datetime(2024, 2, 5, tzinfo=UTC), date(2024, 2, 5), "2024-02-05", "2024-02-05T00:00:00Z")
+        calculate_correlation_matrix(["STR-A", "STR-B"], 30, returns=FRAME, as_of=as_of) for as_of in same
     ]
     assert reports == [reports[0]] * 4
 

@@ -251,6 +251,14 @@ def test_an_order_is_sent_once_and_a_transfer_never(journal: ExecutionJournal) -
         journal.mark_sent("one", 3, **PRICES)
 
 
+def test_what_is_not_over_is_not_settled_as_it_stands(journal: ExecutionJournal) -> None:
+    with pytest.raises(LedgerError, match="that is planned, cannot become planned"):
+        journal.settle("one", 0, state="planned")
+    journal.mark_sent("one", 0, **PRICES)
+    with pytest.raises(LedgerError, match="that is sent, cannot become sent"):
+        journal.settle("one", 0, state="sent")
+
+
 def test_an_order_is_not_done_without_a_fill(journal: ExecutionJournal) -> None:
     journal.mark_sent("one", 0, **PRICES)
     with pytest.raises(LedgerError, match="without a fill"):

@@ -217,6 +217,18 @@ def test_changes_of_other_plans_are_written_and_those_that_build_on_an_edit_are_
     assert (root / REGISTRY).read_text() == f"newer {REGISTRY}"
 
 
+def test_an_edit_stops_whatever_else_the_same_plan_wants_to_write(root: Path, ledger: Ledger) -> None:
+    ledger.journal.start(started("one"), [])
+    end = {"status": "needs_operator", "report": b"{}", "total_after": None, "finished_at": hours(3)}
+    ledger.journal.finish("one", projections=change(BOOTSTRAP), **end)  # type: ignore[arg-type]
+    ledger.add_run(run_of(None, number=3), projections=change(RECORD))
+    ledger.journal.finish("one", projections=change(REGISTRY), **end)  # type: ignore[arg-type]
+    (root / BOOTSTRAP).write_text("my own")
+    with pytest.raises(EditedMeanwhileError, match=f": {BOOTSTRAP}\\."):
+        apply_outbox(root, ledger)
+    assert contents(root) == {REGISTRY: OLD[REGISTRY], BOOTSTRAP: "my own", RECORD: NEW[RECORD]}
+
+
 def test_two_commits_to_one_file_are_written_one_after_the_other(root: Path, ledger: Ledger) -> None:
     commit(ledger, "one", change(REGISTRY))
     commit(ledger, "two", change(REGISTRY, number="newer", before="new"))
