@@ -18,7 +18,8 @@ from portfolio_rebalance.records import Execution, Instruction, Standing
 from portfolio_rebalance.run.execute import Counter
 from portfolio_rebalance.tools.desk import open_desk
 from portfolio_rebalance.tools.finishing import finish_unfinished
-from portfolio_rebalance.workspace import Ledger, accept_edits, exclusive, load_state
+from portfolio_rebalance.tools.settlement import freed_by_bots
+from portfolio_rebalance.workspace import Ledger, accept_edits, apply_outbox, exclusive, load_state
 from portfolio_rebalance.workspace.halt import Halt, clear_halt, read_halt, write_halt
 
 __all__ = ["Confirmations", "confirm", "halt", "resume", "standing"]
@@ -79,6 +80,8 @@ def resume(at: Counter) -> Execution | None:
 def confirm(root: Path, prefix: str, *, clock: Clock) -> Confirmations:
     """Look whether bots hold what they were told to, by their newest snapshots.
 
+    What they gave up, or took, becomes cash, or comes out of it, in BOOTSTRAP.
+
     Raises:
         PlanNotFoundError: No stored plan begins with ``prefix``.
         UsageError: The plan had no capital instructions.
@@ -94,7 +97,7 @@ def confirm(root: Path, prefix: str, *, clock: Clock) -> Confirmations:
             )
         state = load_state(root, clock=clock, mode_names=mode_names())
         current = {one.strategy: one for one in state.portfolio.strategies}
-        done, waiting = list(issued.confirmed), []
+        done, waiting, capitals = list(issued.confirmed), [], {}
         for instruction in _instructions(issued.content):
             key = instruction.strategy
             if key in issued.confirmed:
@@ -110,10 +113,18 @@ def confirm(root: Path, prefix: str, *, clock: Clock) -> Confirmations:
                 tolerance_bp=TOLERANCE_BP,
             )
             if found.outcome == "confirmed":
-                ledger.approvals.confirm(plan_id, strategy=key, at=clock.as_of)
+                capitals[key] = current[key].capital
                 done.append(key)
             else:
                 waiting.append(found.what)
+        # The file first: after a crash it says the confirmed capital already, and nothing moves twice.
+        apply_outbox(root, ledger)
+        if (file := freed_by_bots(root, capitals=capitals, clock=clock)) is not None:
+            with ledger.transaction() as connection:
+                ledger.outbox.add([file], plan_id=plan_id, within=connection)
+            apply_outbox(root, ledger)
+        for key in capitals:
+            ledger.approvals.confirm(plan_id, strategy=key, at=clock.as_of)
     return Confirmations(plan_id=plan_id, confirmed=tuple(sorted(done)), open=tuple(waiting))
 
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from portfolio_rebalance.clock import format_instant
+from portfolio_rebalance.clock import Clock, format_instant
 from portfolio_rebalance.execution.book import book_of
 from portfolio_rebalance.execution.gate import exposure_of
 from portfolio_rebalance.records import Execution, Plan
@@ -27,10 +27,11 @@ from portfolio_rebalance.workspace import (
     set_registry_targets,
     to_yaml,
 )
+from portfolio_rebalance.workspace.bootstrap import parse_bootstrap
 from portfolio_rebalance.workspace.files import exists, read_text
 from portfolio_rebalance.workspace.layout import BOOTSTRAP, RECORDS, REGISTRY, performance_folder
 
-__all__ = ["Settlement", "projections", "readable", "total_after"]
+__all__ = ["Settlement", "freed_by_bots", "projections", "readable", "total_after"]
 
 _MONEY_PLACES: Final = 8
 _CENT: Final = Decimal("0.01")
@@ -58,6 +59,41 @@ def projections(settled: Settlement) -> tuple[Projection, ...]:
         BadDataError: A file cannot be edited safely as it stands now; nothing was written.
     """
     return tuple(_files(settled))
+
+
+def freed_by_bots(root: Path, *, capitals: Mapping[str, Decimal], clock: Clock) -> Projection | None:
+    """BOOTSTRAP once bots hold what they were told to: what they gave up, or took, is the cash beside them.
+
+    The total stays; the same again changes nothing, because the difference is taken from what the file says.
+
+    Args:
+        root: The workspace.
+        capitals: Confirmed capital by strategy.
+        clock: Of the run.
+
+    Raises:
+        BadDataError: The file cannot be edited safely as it stands, or there is not so much cash.
+    """
+    file = read_text(root, BOOTSTRAP)
+    stated = parse_bootstrap(file, clock=clock)
+    freed = {
+        key: stated.deployed[key].capital - capital
+        for key, capital in capitals.items()
+        if key in stated.deployed
+    }
+    if not any(freed.values()):
+        return None
+    text = set_bootstrap_state(
+        file.text,
+        as_of=clock.as_of,
+        total_capital=stated.cash + sum((one.capital for one in stated.deployed.values()), Decimal(0)),
+        cash=stated.cash + sum(freed.values(), Decimal(0)),
+        deployed={
+            key: (one.capital - freed.get(key, Decimal(0)), one.target)
+            for key, one in stated.deployed.items()
+        },
+    )
+    return Projection(path=BOOTSTRAP, old_sha256=file.sha256, content=text.encode())
 
 
 def total_after(settled: Settlement) -> Decimal:
