@@ -128,11 +128,11 @@ def _progress() -> Iterator[Callable[[str], None]]:
         return
 
     def show_stage(stage: str) -> None:
-        stream.write(f"\r{stage + '...':<20}")
+        stream.write(f"\r\x1b[K{stage}...")
         stream.flush()
 
     try:
         yield show_stage
     finally:
-        stream.write(f"\r{'':<20}\r")
+        stream.write("\r\x1b[K")
         stream.flush()

@@ -164,8 +164,8 @@ class Executor:
         latest = max((stored.step.round for stored in current), default=_WAY_BACK)
         current = [stored for stored in current if stored.step.round == latest]
         failed = next((why for stored in current if (why := why_failed(stored, terms=self.terms))), "")
-        if failed and latest < _REMAINDER:
-            raise (Stop if phase == "forward" else Lost)(failed)
+        if failed and phase == "forward":
+            raise Stop(failed)
         following = next((stored for stored in current if stored.state == "planned"), None)
         if following is not None and not failed:
             self._perform(state, steps, following.step)
@@ -189,6 +189,7 @@ class Executor:
             raise Stop(why_not)
         plan_id, book = state.started.plan_id, book_after(state.started, steps)
         self._reconcile_between(state, steps, step, book)
+        known = self._known_already(step)
         markets = self._markets(book, step)
         try:
             require_gate(state.started, step, book=book, markets=markets, terms=self.terms)
@@ -208,18 +209,24 @@ class Executor:
         limit = limit_price_of(step.side, market.price, tolerance_bps=self.terms.tolerance_bps)
         self.progress(f"{step.side} {step.quantity:f} {step.asset} for {step.strategy}")
         self.journal.mark_sent(plan_id, step.index, reference_price=market.price, limit_price=limit)
-        self._send(plan_id, step, reference=market.price, limit=limit)
+        if known is None:
+            self._send(plan_id, step, reference=market.price, limit=limit)
+        elif known.state != "open":
+            self._settle(plan_id, step, known, reference=market.price)
+
+    def _known_already(self, step: Step) -> OrderReport | None:
+        """Whether a live venue has this order already, whatever the ledger says.
+
+        Asked before the price is looked at, and patiently: for some seconds a venue cannot rule out that a
+        request of an earlier process is still on its way.
+        """
+        if not (step.is_order and self.broker.live):
+            return None
+        return self._patiently(lambda: self.broker.find(order_of(step, Decimal(1))))
 
     def _send(self, plan_id: str, step: Step, *, reference: Decimal, limit: Decimal) -> None:
         """Send once. What is not known for certain afterwards is found out, never sent again."""
         order = order_of(step, limit)
-        if self.broker.live and (known := self._answer(order)) != "absent":
-            # Whatever the ledger says: the venue has this order already, or does not tell.
-            if known == "unanswered" or known.state == "open":
-                self.journal.settle(plan_id, step.index, state="unknown", note="asked before it was sent")
-            else:
-                self._settle(plan_id, step, known, reference=reference)
-            return
         try:
             report = self.broker.place(order)
         except OrderRefused as refusal:
@@ -295,7 +302,7 @@ class Executor:
         self.journal.settle(plan_id, step.index, state="done" if whole else "cancelled", fill=fill)
 
     def _turn_back(self, state: OpenExecution, reason: str) -> None:
-        """Leave the rest of the batch, and plan the way back; from there no further way back leads."""
+        """Leave the rest of the batch, and plan the way back."""
         plan_id = state.started.plan_id
         if state.status == "reverting":
             self.journal.need_operator(plan_id, reason=f"{reason}; while reverting: {state.reason}")
@@ -319,7 +326,10 @@ class Executor:
         self._plan_back(plan_id, reason, back, of_round=_WAY_BACK)
 
     def _plan_remainder(self, state: OpenExecution, steps: Sequence[StoredStep], book: Book) -> bool:
-        """What the way back left out, because it was sized for the worst cost: now the cost is known."""
+        """What the way back left out: it was sized for the worst cost, and an order of it may have failed.
+
+        What became of each is known by now, so this sends nothing twice. There is no third attempt.
+        """
         markets = self._all_markets(book)
         rest = revert_steps(
             state.started, book=book, markets=markets, terms=self.terms, next_index=len(steps)

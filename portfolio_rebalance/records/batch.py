@@ -118,7 +118,7 @@ class Step(Record):
         index: Place in the batch, from 0; compensation goes on counting.
         client_id: Derived from plan id and index; the venue's handle on the order.
         phase: ``forward``, or ``revert`` for compensation.
-        round: 0 forward; 1 for the way back, 2 for what its worst-case sizing had left out.
+        round: 0 forward; 1 for the way back, 2 for what it left out.
         purpose: Whether the strategy's allocation falls, rises, or two strategies are netted.
         strategy: Whose order it is; None for transfers.
         quantity: Above 0.

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("ccxt")
 
-from exchange_orders import a_broker, unthrottled  # noqa: F401
+from exchange_orders import Clock, a_broker, unthrottled  # noqa: F401
 from executing import config_text, correlated_returns, leg
 from loopback_exchange import Fault, LoopbackExchange
 from workspaces import Strategy, make_workspace
@@ -184,6 +184,29 @@ def test_another_holding_than_the_snapshots_say_is_refused_before_anything_is_se
             execute(root, plan_id, venue)
         assert caught.value.code == "plan_changed"  # type: ignore[attr-defined]
         assert venue.count("POST", "order") == 0
+
+
+def test_a_venue_that_cannot_be_sure_at_once_is_asked_until_it_is(tmp_path: Path) -> None:
+    """For some seconds after a start, a request of an earlier process might still be on its way."""
+    root = workspace(tmp_path)
+    plan_id = approved(root)
+    clock = Clock()
+
+    def sleep(seconds: float) -> None:
+        clock.seconds += seconds
+
+    with exchange() as venue:
+        done = execute_rebalance_trades(
+            plan_id,
+            workspace=root,
+            broker=a_broker(venue, symbols=SYMBOLS, clock=clock),
+            seal=SEAL,
+            now=lambda: NOW,
+            sleep=sleep,
+        )
+        assert done.status == "committed", done.reason
+        assert venue.count("POST", "order") == 2
+        assert 5 < clock.seconds < 30
 
 
 class _Crash(BaseException):

@@ -130,7 +130,7 @@ def test_needs_you_says_why_and_that_resume_comes_after_a_look(given_up):
     short = given_up.plan_id[:12]
     words = f"NEEDS YOU: plan {short} could be neither finished nor taken back on paper; all is halted."
     assert first(given_up) == Paragraph(words, "bad")
-    assert lines(given_up)[1].startswith("  reason: the venue refused BUY ")
+    assert lines(given_up)[1].startswith("  reason: it cannot be taken back wholly: STR-001 is at 15.99 % ")
     assert lines(given_up)[-2:] == [
         "What next: look at what the venue holds and put it right there; then:",
         f"  {PROGRAM} resume",
