@@ -18,6 +18,7 @@ from portfolio_rebalance.execution.sizing import (
     Fit,
     Wanted,
     fitting,
+    least_approved,
     require_approved,
     scaled_to_fit,
 )
@@ -32,6 +33,7 @@ def fitted(
     *ceilings: Ceiling,
     worst_total: object = 100_000,
     minimum_bp: int = 100,
+    least: Mapping[str, int] | None = None,
 ) -> Fit:
     return fitting(
         {key: F(bp) for key, bp in wanted.items()},
@@ -39,6 +41,7 @@ def fitted(
         worst_total=F(str(worst_total)),
         ceilings=ceilings,
         minimum_bp=minimum_bp,
+        least=None if least is None else {key: F(money) for key, money in least.items()},
     )
 
 
@@ -94,6 +97,19 @@ def test_a_ceiling_that_not_even_the_least_meets_is_named_and_its_members_are_at
     assert made == Fit(capital={A: 1000, D: 1000, B: 0}, unmet=(((A, B, C, D), F(2100)),))
     assert fitted({A: 1600, D: 300, B: 0}, at_most(2200, A, B, C, D)).unmet == ()
     assert fitted({A: 1600}, at_most(1999, A, C)).unmet == (((A, C), F(1999)),)
+
+
+def test_nobody_is_lowered_below_the_least_that_was_approved_the_others_give_way() -> None:
+    free = fitted({A: 3000, B: 1000}, at_most(2000, A, B))
+    assert free.capital == {A: 15_000, B: 5_000}
+    assert fitted({A: 3000, B: 1000}, at_most(2000, A, B), least={B: 8_000}).capital == {A: 12_000, B: 8_000}
+    none = fitted({A: 3000, B: 1000}, at_most(2000, A, B), least={A: 12_001, B: 8_000})
+    assert none == Fit(capital={A: 12_001, B: 8_000}, unmet=(((A, B), F(2000)),))
+
+
+def test_the_least_is_the_minimum_where_that_is_more_and_nothing_for_an_exit() -> None:
+    assert fitted({A: 100}, at_most(50, A), least={A: 900}).capital == {A: 1000}
+    assert fitted({A: 0, B: 50}, least={A: 900, B: 1100}).capital == {A: 0, B: 1100}
 
 
 def test_without_a_minimum_everything_can_go() -> None:
@@ -178,6 +194,31 @@ def test_beyond_five_percent_it_is_brought_back_to_five_and_a_note_says_so() -> 
     assert approved(1000, to=10_949) == (10_950, said.format("950.00", "949.00", "1000.00"))
     assert approved(-1000, to=8_950 - TINY)[0] == 8_950
     assert approved(-1000, to=9_050 + TINY)[0] == 9_050
+
+
+def test_the_smallest_change_keeps_its_side() -> None:
+    assert approved(F("-0.5"), to=F("9999.5")) == (F("9999.5"), "")
+    assert approved(F("0.5"), to=F("10000.5")) == (F("10000.5"), "")
+    assert approved(-TINY, to=10_000 - TINY) == (10_000 - TINY, "")
+
+
+def least(change: object, *, now: object = 10_000, cost_share: object = 0) -> Fraction:
+    wanted = Wanted(strategy=A, target_bp=F(1000), approved=F(str(change)))
+    return least_approved(wanted, now=F(str(now)), cost_share=F(str(cost_share)))
+
+
+@pytest.mark.parametrize("change", [-1000, 1000])
+@pytest.mark.parametrize("cost_share", [0, 7])
+def test_the_least_that_was_approved_is_where_the_band_ends(change: int, cost_share: int) -> None:
+    end = 10_000 + change - 50 - cost_share
+    assert least(change, cost_share=cost_share) == end
+    assert approved(change, to=end, cost_share=cost_share) == (end, "")
+    assert approved(change, to=end - TINY, cost_share=cost_share)[0] == end
+
+
+def test_the_least_that_was_approved_is_not_below_nothing() -> None:
+    assert least(-1000, now=1049) == 0
+    assert least(-1000, now=1051) == 1
 
 
 def test_costs_may_take_their_share_beside_the_five_percent() -> None:
@@ -303,8 +344,8 @@ def test_scaling_finds_the_largest_factor_that_fits(
 
 @settings(max_examples=200)
 @given(
-    change=st.fractions(-1000, 1000, max_denominator=100),
-    approval=st.fractions(-1000, 1000, max_denominator=100),
+    change=st.fractions(-1000, 1000, max_denominator=100) | st.fractions(-1, 1, max_denominator=100),
+    approval=st.fractions(-1000, 1000, max_denominator=100) | st.fractions(-1, 1, max_denominator=100),
     cost_share=st.fractions(0, 100, max_denominator=100),
 )
 def test_what_comes_out_is_within_what_was_approved_or_refused(
@@ -317,6 +358,7 @@ def test_what_comes_out_is_within_what_was_approved_or_refused(
         assert change * approval <= 0
         return
     assert change * approval > 0
+    assert (goal - 5000) * approval >= 0, "narrowed to the other side"
     sized = abs(goal - 5000)
     assert abs(approval) * F("0.95") - cost_share <= sized <= abs(approval) * F("1.05") + cost_share
     assert (goal == 5000 + change) is (note == "")

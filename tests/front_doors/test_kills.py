@@ -70,6 +70,12 @@ SCENARIOS: Sequence[tuple[str, timedelta]] = (
 """A fault script, and how much later all starts but the first are: a plan that has expired is taken back."""
 
 _MOST_SECONDS = 60
+_ENDS_WITH: Mapping[str, tuple[int, ...]] = {
+    "committed": (0, 11),
+    "reverted": (0, 11, 16),
+    "needs_operator": (15,),
+}
+"""How the last start may end: it tells what an earlier one left, or starts anew where nobody is asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +136,7 @@ def killed(template: Template, folder: Path, *, seed: int, most_kills: int) -> K
     ended = _started(root, rng.choice(("--execute", "--dry-run")), at=later)
     out, err = ended.communicate(timeout=_MOST_SECONDS)
     status, found = _judged(template, root)
-    if ended.returncode not in ((15,) if status == "needs_operator" else (0, 11)) or "Traceback" in out + err:
+    if ended.returncode not in _ENDS_WITH[status] or "Traceback" in out + err:
         faults.append(f"the last start ended with {ended.returncode}: {err}")
     shutil.rmtree(folder)
     return Killed(kills=kills, recoveries=max(0, kills - 1), ending=status, faults=(*faults, *found))
