@@ -7,54 +7,18 @@ Fractions are ``Decimal``, exactly as written. Descriptions here are the source 
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
+
+from portfolio_rebalance.config_llm import Llm
+from portfolio_rebalance.config_types import NotNegative, Number, Percent, Section, Share, only
 
 __all__ = ["CONFIG_ROOT", "Config", "Number"]
 
 CONFIG_ROOT: Final = "portfolio_rebalance"
 """The one top-level key of the file."""
-
-
-def _exact(value: object) -> object:
-    """YAML writes 60 and 60.0 for the same number; a bool is neither."""
-    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-Number: TypeAlias = Annotated[Decimal, BeforeValidator(_exact)]
-Percent: TypeAlias = Annotated[Number, Field(gt=0, le=100)]
-Share: TypeAlias = Annotated[Number, Field(gt=0, le=1)]
-NotNegative: TypeAlias = Annotated[Number, Field(ge=0, le=1_000_000)]
-
-
-def _only(default: object, capability: str) -> AfterValidator:
-    """Accept the default alone while a capability is not part of this version."""
-
-    def check(value: Any) -> Any:
-        if value != default:
-            shown = json.dumps(default, default=str).strip('"')
-            raise ValueError(
-                f"only the default ({shown}) is accepted: {capability} is not part of this version"
-            )
-        return value
-
-    return AfterValidator(check)
-
-
-class Section(BaseModel):
-    """A block of the configuration."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DriftThresholds(Section):
@@ -187,14 +151,14 @@ class Monitoring(Section):
     """Follow-up after a rebalance."""
 
     post_rebalance_days: Annotated[
-        int, _only(7, "monitoring"), Field(description="Days a rebalance is watched.")
+        int, only(7, "monitoring"), Field(description="Days a rebalance is watched.")
     ] = 7
     tracking_interval_hours: Annotated[
-        int, _only(1, "monitoring"), Field(description="Hours between two ticks.")
+        int, only(1, "monitoring"), Field(description="Hours between two ticks.")
     ] = 1
     divergence_alert_threshold_percent: Annotated[
         Number,
-        _only(Decimal("10.0"), "monitoring"),
+        only(Decimal("10.0"), "monitoring"),
         Field(description="Divergence from projection that alerts."),
     ] = Decimal("10.0")
 
@@ -202,14 +166,12 @@ class Monitoring(Section):
 class Learning(Section):
     """What is learned from outcomes."""
 
-    extract_learnings: Annotated[bool, _only(True, "learning"), Field(description="Ask for learnings.")] = (
-        True
-    )
+    extract_learnings: Annotated[bool, only(True, "learning"), Field(description="Ask for learnings.")] = True
     update_algorithm_on_divergence: Annotated[
-        bool, _only(True, "learning"), Field(description="Tune estimates, never limits.")
+        bool, only(True, "learning"), Field(description="Tune estimates, never limits.")
     ] = True
     feedback_agent_enabled: Annotated[
-        bool, _only(True, "learning"), Field(description="Call the feedback agent.")
+        bool, only(True, "learning"), Field(description="Call the feedback agent.")
     ] = True
 
 
@@ -226,7 +188,7 @@ class BrokerSection(Section):
         Field(
             description="The allow-list of what may be traded: asset to market symbol, such as BTC: BTC/USDT."
         ),
-    ] = {}
+    ] = {}  # noqa: RUF012 - pydantic copies it
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -276,7 +238,7 @@ class Config(Section):
         bool, Field(description="False: no trigger runs and --execute refuses; a dry run works.")
     ] = True
     schedule: Annotated[
-        str, _only("0 2 * * *", "scheduling"), Field(description="Cron line (UTC) of the drift check.")
+        str, only("0 2 * * *", "scheduling"), Field(description="Cron line (UTC) of the drift check.")
     ] = "0 2 * * *"
     drift_thresholds: DriftThresholds = DriftThresholds()
     correlation_analysis: CorrelationAnalysis = CorrelationAnalysis()
@@ -331,13 +293,11 @@ class Config(Section):
         ),
     ] = 0
     broker: BrokerSection = BrokerSection()
-    llm: Annotated[
-        dict[str, Any], _only({}, "model-driven review"), Field(description="Models and budgets.")
-    ] = {}
+    llm: Llm = Llm()
     notifications: Annotated[
-        tuple[Any, ...], _only((), "notifications"), Field(description="Where to notify.")
+        tuple[Any, ...], only((), "notifications"), Field(description="Where to notify.")
     ] = ()
-    retention_days: Annotated[int, _only(400, "retention"), Field(description="Days records are kept.")] = 400
+    retention_days: Annotated[int, only(400, "retention"), Field(description="Days records are kept.")] = 400
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -28,7 +28,9 @@ __all__ = [
     "PlanExpiredError",
     "PlanNotFoundError",
     "PlanTamperedError",
+    "PromptError",
     "RebalanceError",
+    "ReplayMismatchError",
     "RevertedError",
     "StaleDataError",
     "StrictYamlError",
@@ -138,6 +140,27 @@ class LedgerError(BadDataError):
     code = "ledger"
 
 
+class ReplayMismatchError(BadDataError):
+    """A run and the transcript that it replays differ: in a request, by a call too many, or by one missing.
+
+    Args:
+        what: One sentence: which call, and where its request first differs.
+        where: ``file:line`` of the recorded call.
+        fix: One sentence: what the reader can do about it.
+        difference: Unified difference of the two requests, of several lines; empty where there are not two.
+    """
+
+    code = "replay_mismatch"
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "", difference: str = "") -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.difference = difference
+
+    def __str__(self) -> str:
+        """As every error, and the difference below it."""
+        return f"{super().__str__()}\n{self.difference}" if self.difference else super().__str__()
+
+
 class WorkspaceBusyError(RebalanceError):
     """Another process holds the workspace's lock."""
 
@@ -222,3 +245,9 @@ class BrokerError(RebalanceError):
 
     code = "broker"
     exit_code = 15
+
+
+class PromptError(RebalanceError):
+    """A shipped prompt cannot be used as it stands: its text, its tools and its variables do not fit."""
+
+    code = "prompt"

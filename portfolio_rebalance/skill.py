@@ -19,12 +19,12 @@ from pydantic import ValidationError
 from portfolio_rebalance.allocation import find_mode, mode_names
 from portfolio_rebalance.clock import Clock, parse_instant
 from portfolio_rebalance.errors import RebalanceError, UsageError, WorkspaceNotFoundError
-from portfolio_rebalance.records import ErrorReport, RebalanceRequest, RebalanceResult
-from portfolio_rebalance.run import Session, drive_by_rules, record
-from portfolio_rebalance.run.queries import executes_by_itself, is_settled
+from portfolio_rebalance.records import RebalanceRequest, RebalanceResult
+from portfolio_rebalance.serving import Service, refused
 from portfolio_rebalance.workspace import find_workspace, workspace_at
 
 if TYPE_CHECKING:
+    from portfolio_rebalance.agents.models import Models
     from portfolio_rebalance.run.approval import Person
 
 __all__ = ["parse_request", "run_skill"]
@@ -50,6 +50,7 @@ def run_skill(
     now: datetime | None = None,
     progress: Callable[[str], None] = lambda _stage: None,
     person: Person | None = None,
+    models: Models | None = None,
 ) -> RebalanceResult:
     """Plan a rebalance and store the plan; with ``execute``, execute the plan that was approved.
 
@@ -59,6 +60,8 @@ def run_skill(
         progress: Told the name of each stage before it runs.
         person: Somebody at a terminal who can be asked; nobody by default, and then only what a person has
             approved already, or pre-approved, is executed.
+        models: Models that review and explain, for tests and evals; by default those that the request, the
+            configuration and the environment's key call for, and none without a key.
 
     Returns:
         The result; ``status`` is ``refused`` and ``error`` set where the request or the data was refused:
@@ -67,9 +70,9 @@ def run_skill(
     """
     try:
         request = parse_request(args)
-        return _run(request, now=now, progress=progress, person=person)
+        return _run(request, now=now, progress=progress, person=person, models=models)
     except RebalanceError as error:
-        return _refused(error)
+        return refused(error)
 
 
 def parse_request(args: RequestLike) -> RebalanceRequest:
@@ -108,22 +111,13 @@ def _words(args: object) -> list[str]:
     )
 
 
-def _refused(error: RebalanceError, planned: RebalanceResult | None = None) -> RebalanceResult:
-    values = {} if planned is None else dict(planned)
-    values |= {
-        "status": "refused",
-        "exit_code": error.exit_code,
-        "error": ErrorReport(code=error.code, what=error.what, where=error.where, fix=error.fix),
-    }
-    return RebalanceResult.model_validate(values)
-
-
 def _run(
     request: RebalanceRequest,
     *,
     now: datetime | None,
     progress: Callable[[str], None],
     person: Person | None,
+    models: Models | None,
 ) -> RebalanceResult:
     if now is not None and now.utcoffset() is None:
         raise UsageError(f"{now!r} has no time zone.", where="now", fix="Pass an aware datetime.")
@@ -138,48 +132,15 @@ def _run(
             fix="Name one with --workspace.",
         ) from None
     until_now = (lambda: now) if now is not None else (lambda: datetime.now(UTC))
-    return _served(request, root=root, clock=clock, now=until_now, progress=progress, person=person)
-
-
-def _served(
-    request: RebalanceRequest,
-    *,
-    root: Path,
-    clock: Clock,
-    now: Callable[[], datetime],
-    progress: Callable[[str], None],
-    person: Person | None,
-) -> RebalanceResult:
-    """Finish what was left; execute what is approved, or plan; and execute the plan if that is allowed."""
-    settled = is_settled(root)
-    if settled and not request.execute and not executes_by_itself(root, request):
-        return _planned(request, root=root, clock=clock, progress=progress)
-    from portfolio_rebalance.run import execute
-
-    at = execute.Counter(root=root, clock=clock, now=now, person=person, progress=progress)
-    finished = execute.settle_what_was_left(at)
-    if finished is not None and not request.dry_run:
-        # One thing at a time: what an earlier start left is over now, and whoever asks for more asks again.
-        return execute.result_of_execution(finished, planned=None)
-    approved = execute.execute_approved(request, at=at) if request.execute else None
-    if approved is not None:
-        return execute.result_of_execution(approved, planned=None)
-    planned = _planned(request, root=root, clock=clock, progress=progress)
-    if planned.status != "planned" or request.dry_run:
-        return planned
-    try:
-        executed = execute.execute_planned(planned, request=request, at=at)
-    except RebalanceError as error:
-        return _refused(error, planned)
-    return planned if executed is None else execute.result_of_execution(executed, planned=planned)
-
-
-def _planned(
-    request: RebalanceRequest, *, root: Path, clock: Clock, progress: Callable[[str], None]
-) -> RebalanceResult:
-    session = Session(root=root, clock=clock, request=request)
-    drive_by_rules(session, progress=progress)
-    return record(session)
+    return Service(
+        request=request,
+        root=root,
+        clock=clock,
+        now=until_now,
+        progress=progress,
+        person=person,
+        models=models,
+    ).serve()
 
 
 def _request(given: dict[str, Any]) -> RebalanceRequest:
@@ -194,6 +155,9 @@ def _request(given: dict[str, Any]) -> RebalanceRequest:
         given["as_of"] = parse_instant(given["as_of"], where="--as-of")
     if given.get("confirm_capital") is not None:
         given["confirm_capital"] = _money(given["confirm_capital"])
+    for name in ("record", "replay"):
+        if isinstance(given.get(name), Path):
+            given[name] = str(given[name])
     given["hold"] = _held(given.get("hold") or ())
     if isinstance(given.get("workspace"), Path):
         given["workspace"] = str(given["workspace"])
@@ -262,6 +226,9 @@ def _parsed(words: list[str]) -> dict[str, Any]:
     parser.add_argument("--as-of")
     parser.add_argument("--workspace")
     parser.add_argument("--confirm-capital")
+    parser.add_argument("--provider")
+    parser.add_argument("--record")
+    parser.add_argument("--replay")
     fix = f"Modes: {', '.join(mode_names())}."
     try:
         known, unknown = parser.parse_known_intermixed_args(words)

@@ -42,7 +42,12 @@ def run(unpacked: Path, folder: Path, *words: str) -> str:
 def test_the_wheel_holds_the_package_and_its_data_only(unpacked: Path) -> None:
     tops = {path.name.partition("-")[0] for path in unpacked.iterdir()}
     assert tops == {"portfolio_rebalance", "trading_portfolio_rebalance"}
-    for name in ("py.typed", "skill/SKILL.md", "workspace/demo_data/sample_returns.csv"):
+    for name in (
+        "py.typed",
+        "skill/SKILL.md",
+        "workspace/demo_data/sample_returns.csv",
+        "prompts/orchestrator.md",
+    ):
         assert (unpacked / "portfolio_rebalance" / name).is_file()
     (licence,) = unpacked.glob("*.dist-info/licenses/LICENSE")
     assert "Apache License" in licence.read_text(encoding="utf-8")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _WIDEST: Final = 120
+_SECRETIVE: Final = ("_KEY", "_SECRET", "_TOKEN", "_PASSWORD", "_PASSPHRASE", "_HEADERS")
 _ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
@@ -83,7 +84,9 @@ def _answer(words: list[str]) -> Outcome:
 def _present(outcome: Outcome, *, as_json: bool) -> int:
     """Write an outcome, once, and return its exit code."""
     stream = sys.stderr if outcome.refused and not as_json else sys.stdout
-    text = outcome.as_json() if as_json else (outcome.text or _readable(outcome.blocks(), stream))
+    text = _without_secrets(
+        outcome.as_json() if as_json else (outcome.text or _readable(outcome.blocks(), stream))
+    )
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="replace")  # a name that the terminal cannot write must not stop the rest
     try:
@@ -97,6 +100,16 @@ def _present(outcome: Outcome, *, as_json: bool) -> int:
         sys.stderr.write(f"error: cannot write the output: {error.strerror}\n")
         return 1
     return outcome.exit_code
+
+
+def _without_secrets(text: str) -> str:
+    """The output without any credential of the environment, whoever wrote it into a name, a flag or a file."""
+    if not any(name.upper().endswith(_SECRETIVE) for name in os.environ):
+        return text
+    from portfolio_rebalance.redaction import Redactor, known_secrets
+
+    secrets = known_secrets(os.environ)
+    return Redactor(secrets).redact(text) if secrets else text
 
 
 def _readable(blocks: Sequence[Block], stream: TextIO) -> str:

@@ -16,6 +16,9 @@ __all__ = [
     "Hold",
     "Json",
     "ModeName",
+    "Provider",
+    "Record",
+    "Replay",
     "Words",
     "Workspace",
     "new_app",
@@ -47,6 +50,18 @@ Detailed = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit 10 whe
 Confirm = Annotated[
     str | None,
     typer.Option("--confirm-capital", metavar="AMOUNT", help="Confirm a jump: the total capital as shown."),
+]
+Provider = Annotated[
+    str | None,
+    typer.Option("--provider", metavar="WHO", help="Who leads: anthropic, a model; or rules, no model."),
+]
+Record = Annotated[
+    str | None,
+    typer.Option("--record", metavar="DIR", help="Keep what models are asked and answer, redacted."),
+]
+Replay = Annotated[
+    str | None,
+    typer.Option("--replay", metavar="FILE", help="Answer from a transcript instead of a model."),
 ]
 Words = Annotated[list[str], typer.Argument(metavar="WORDS...", help="What to do, in plain words.")]
 

@@ -20,7 +20,12 @@ Progress = Callable[[], AbstractContextManager[Callable[[str], None]]]
 """Opens a display of the stage at work."""
 
 FLAGS: Final = frozenset({"--dry-run", "--execute", "--json", "--detailed-exitcode"})
-VALUED: Final = frozenset({"--mode", "--hold", "--as-of", "--workspace", "--confirm-capital"})
+VALUED: Final = frozenset(
+    {
+        *("--mode", "--hold", "--as-of", "--workspace", "--confirm-capital"),
+        *("--provider", "--record", "--replay"),
+    }
+)
 _OF_THE_COMMAND_LINE: Final = frozenset({"--json", "--detailed-exitcode"})
 _AWAITS_APPROVAL: Final = 10
 

@@ -28,6 +28,9 @@ from portfolio_rebalance.cli.options import (
     Hold,
     Json,
     ModeName,
+    Provider,
+    Record,
+    Replay,
     Words,
     Workspace,
     new_app,
@@ -74,6 +77,9 @@ def _root(
     workspace: Workspace = None,
     detailed_exitcode: Detailed = False,
     confirm_capital: Confirm = None,
+    provider: Provider = None,
+    record: Record = None,
+    replay: Replay = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> Outcome | None:
     """Plan a rebalance: drift, correlated clusters, hard limits, simulated impact, a plan to approve.
@@ -82,7 +88,14 @@ def _root(
     placed with --execute alone, and only for a plan that a person approved.
     """
     run_words = option_words(
-        mode=mode, dry_run=dry_run, execute=execute, hold=hold, confirm_capital=confirm_capital
+        mode=mode,
+        dry_run=dry_run,
+        execute=execute,
+        hold=hold,
+        confirm_capital=confirm_capital,
+        provider=provider,
+        record=record,
+        replay=replay,
     )
     ctx.obj = Root(
         progress=ctx.obj, workspace=workspace, as_of=as_of, run_words=run_words, detailed=detailed_exitcode
@@ -109,6 +122,9 @@ def _free_text(
     workspace: Workspace = None,
     detailed_exitcode: Detailed = False,
     confirm_capital: Confirm = None,
+    provider: Provider = None,
+    record: Record = None,
+    replay: Replay = None,
 ) -> Outcome:
     """Plan a rebalance as the words ask: "reduce correlation", "fix drift", "rebalance"."""
     if words[0] in _LATER:
@@ -124,6 +140,9 @@ def _free_text(
         execute=execute,
         hold=hold,
         confirm_capital=confirm_capital,
+        provider=provider,
+        record=record,
+        replay=replay,
         as_of=as_of or root.as_of,
         workspace=workspace or root.workspace,
     )

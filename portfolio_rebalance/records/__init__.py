@@ -7,6 +7,7 @@ derives; it never reads a file, computes a statistic or decides anything.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from portfolio_rebalance.records.advice import Advice, AgentSpend, Spend, Verdict
 from portfolio_rebalance.records.assessment import Assessment, DeployedTotal, StrategyAssessment
 from portfolio_rebalance.records.base import ExactBp, FrozenMap, Instant, Money, Quantity, Record, StrategyId
 from portfolio_rebalance.records.canonical import canonical_bytes, digest, plain
@@ -81,6 +82,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Adjustment",
+    "Advice",
+    "AgentSpend",
     "Approval",
     "Assessment",
     "BlockedDiagnosis",
@@ -132,6 +135,7 @@ __all__ = [
     "Review",
     "RunSummary",
     "Side",
+    "Spend",
     "Standing",
     "StartedExecution",
     "Step",
@@ -144,6 +148,7 @@ __all__ = [
     "TradingCosts",
     "Transfer",
     "UnknownPair",
+    "Verdict",
     "Violation",
     "WalkForwardEvidence",
     "canonical_bytes",

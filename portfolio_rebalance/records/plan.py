@@ -62,13 +62,16 @@ class Review(Record):
     """One role's verdict on a candidate.
 
     Attributes:
-        source: ``rules`` when no model took part.
+        source: ``rules``, or a ``model``: where both spoke, both are kept, and shown beside each other.
+        concerns: In words; every figure in them was rendered by code.
+        cited: What a model's concerns rest on: ``label: value unit``.
     """
 
     role: Literal["quantitative_analyst", "risk_manager"]
-    source: Literal["rules"]
+    source: Literal["rules", "model"]
     verdict: Literal["approve", "concerns", "reject"]
     concerns: tuple[str, ...]
+    cited: tuple[str, ...] = ()
 
 
 class Decision(Record):

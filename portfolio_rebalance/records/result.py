@@ -5,6 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Literal
 
+from pydantic import Field
+
+from portfolio_rebalance.records.advice import Advice, Spend
 from portfolio_rebalance.records.assessment import Assessment
 from portfolio_rebalance.records.base import Instant, Record, StrategyId
 from portfolio_rebalance.records.correlation import CorrelationReport
@@ -25,6 +28,9 @@ class RebalanceRequest(Record):
         as_of: Fixes the clock.
         workspace: Path of a ``.crypto`` folder, or of the folder that holds one; None to search upward.
         confirm_capital: Total capital as a person typed it, to confirm a jump.
+        provider: Who leads the run, whatever the configuration says; None for what it says.
+        record: Folder that gets a transcript of what models were asked and answered.
+        replay: Transcript to answer from instead of a model.
     """
 
     mode: str | None = None
@@ -34,15 +40,23 @@ class RebalanceRequest(Record):
     as_of: Instant | None = None
     workspace: str | None = None
     confirm_capital: Decimal | None = None
+    provider: Literal["anthropic", "rules"] | None = None
+    record: str | None = None
+    replay: str | None = None
 
 
 class ErrorReport(Record):
-    """A refusal: what, where, what to do."""
+    """A refusal: what, where, what to do.
+
+    Attributes:
+        difference: Of two texts that should be the same, line by line; empty where it is not about any.
+    """
 
     code: str
     what: str
     where: str
     fix: str
+    difference: str = Field(default="", exclude_if=lambda text: not text)
 
 
 class RebalanceResult(Record):
@@ -55,14 +69,17 @@ class RebalanceResult(Record):
         cheapest: The least that would do, where compliance demands a change.
         plan_id: Of the stored plan.
         alerts: What needs a person's eye: severe drift, extreme correlation, a limit that stays broken.
-        driver: Who led the run.
+        driver: Who led the run: ``model`` where the orchestrator came to a verdict, else ``rules``.
+        advice: What models contributed; None where none was asked.
+        spend: What they cost; not part of what is stored.
+        batch_explained: The order executor's words on the execution; empty where none were given.
         written: Files written, relative to the workspace's parent.
     """
 
     schema_version: Literal[1] = 1
     status: Literal["planned", "hold", "blocked", "refused", "executed", "reverted", "needs_operator"]
     exit_code: int
-    driver: Literal["rules"] = "rules"
+    driver: Literal["rules", "model"] = "rules"
     run_id: str | None = None
     plan_id: str | None = None
     as_of: Instant | None = None
@@ -77,6 +94,9 @@ class RebalanceResult(Record):
     decision: Decision | None = None
     plan: Plan | None = None
     execution: Execution | None = None
+    advice: Advice | None = None
+    spend: Spend | None = None
+    batch_explained: str = ""
     alerts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     written: tuple[str, ...] = ()

@@ -60,17 +60,21 @@ def config_markdown(model: type[BaseModel]) -> str:
         "",
     ]
     lines += _markdown_table(model)
-    for name, section in _sections(model):
-        lines += ["", f"## `{name}`", "", _summary(section), "", *_markdown_table(section)]
+    for name, section in _all_sections(model):
+        lines += ["", f"## `{name}`", "", _summary(section)]
+        if table := list(_markdown_table(section)):
+            lines += ["", *table]
     return "\n".join(lines) + "\n"
 
 
 def _markdown_table(model: type[BaseModel]) -> Iterator[str]:
+    sections = dict(_sections(model))
+    fields = [(field.alias or name, name, field) for name, field in model.model_fields.items()]
+    if all(key in sections for key, _, _ in fields):
+        return
     yield "| key | default | accepted | effect |"
     yield "|---|---|---|---|"
-    sections = dict(_sections(model))
-    for name, field in model.model_fields.items():
-        key = field.alias or name
+    for key, name, field in fields:
         if key in sections:
             continue
         effect = field.description or f"Weight of {name.rstrip('_').replace('_', ' ')}."
@@ -135,6 +139,13 @@ def _sections(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield field.alias or name, field.annotation
+
+
+def _all_sections(model: type[BaseModel], *, above: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """Every section, each before those inside it, with its dotted name."""
+    for name, section in _sections(model):
+        yield f"{above}{name}", section
+        yield from _all_sections(section, above=f"{above}{name}.")
 
 
 def _summary(section: type[BaseModel]) -> str:

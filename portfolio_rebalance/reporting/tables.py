@@ -131,6 +131,7 @@ def _findings(findings: Sequence[Finding]) -> Iterator[Paragraph]:
 def _result(result: RebalanceResult) -> Iterator[Block]:
     if result.error is not None:
         yield from error_blocks(what=result.error.what, where=result.error.where, fix=result.error.fix)
+        yield from (Paragraph(line) for line in result.error.difference.splitlines())
     if result.decision is not None:
         yield from _verdict(result.decision, shown_below=result.alerts)
     if result.fallback:
@@ -142,6 +143,7 @@ def _result(result: RebalanceResult) -> Iterator[Block]:
     yield from _candidates(result)
     if result.reviews:
         yield _reviews(result.reviews)
+    yield from _models(result)
     state = result.assessment
     yield from _remarks(
         (*result.alerts, *(state.alerts if state else ())),
@@ -163,6 +165,7 @@ def _executed(result: RebalanceResult, execution: Execution, *, workspace: str |
         yield from _verdict(result.decision, shown_below=result.alerts)
     if result.reviews:
         yield _reviews(result.reviews)
+    yield from _models(result)
     yield from _remarks(result.alerts, result.warnings)
     plan = short_id(execution.plan_id)
     yield Paragraph(f"All that it rested on: {suggested(f'show {plan}', workspace=workspace)}")
@@ -207,6 +210,21 @@ def _reviews(reviews: Sequence[Review]) -> Table:
             for review in reviews
         ),
     )
+
+
+def _models(result: RebalanceResult) -> Iterator[Block]:
+    """What models said and cost; a stored run keeps the words, not the cost."""
+    if result.advice is None and result.spend is None and not result.batch_explained:
+        if result.decision is not None:
+            yield Paragraph("Led by rules: no model took part.")
+        return
+    from portfolio_rebalance.reporting.model_tables import advice_blocks, batch_blocks, spend_blocks
+
+    if result.advice is not None:
+        yield from advice_blocks(result.advice)
+    yield from batch_blocks(result.batch_explained)
+    if result.spend is not None:
+        yield from spend_blocks(result.spend)
 
 
 def _remarks(alerts: Sequence[str], warnings: Sequence[str]) -> Iterator[Paragraph]:

@@ -76,8 +76,8 @@ def plan_id_of(plan: Plan) -> str:
 
 
 def run_id_of(session: Session) -> str:
-    """The same inputs, mode, holds and instant are the same run, however they were asked for."""
-    content = {
+    """The same inputs, mode, holds, instant and advice are the same run, however they were asked for."""
+    content: dict[str, object] = {
         "as_of": session.clock.as_of,
         "config": session.state.config_sha256,
         "hold": sorted(set(session.request.hold)),
@@ -85,6 +85,8 @@ def run_id_of(session: Session) -> str:
         "mode": session.requested_mode,
         "previous_high_pairs": session.previous_high_pairs,
     }
+    if session.advice is not None:
+        content["advice"] = session.advice
     return f"run-{digest(content)[:16]}"
 
 

@@ -29,6 +29,8 @@ def why_not_pre_approved(result: RebalanceResult, *, config: Config, rested: boo
         (is_live(config), "live money always waits for a person"),
         (decision.recommendation != "REBALANCE", f"the recommendation is {decision.recommendation}"),
         (plan.mode != default, f"the mode is {plan.mode}, not the configured {default}"),
+        (result.advice is not None and result.advice.ask_person, "a model asks for a person"),
+        (any(review.verdict == "reject" for review in plan.reviews), "a review rejects it"),
         (bool(plan.stale), "the data is stale"),
         (plan.correlated_exposure != "PASS", f"correlated exposure is {plan.correlated_exposure}"),
         (bool(chosen.compliance.repaired_violations), "a limit is not met"),

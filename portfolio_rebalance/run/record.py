@@ -55,6 +55,8 @@ def result_of(session: Session, *, plan: Plan | None, written: tuple[str, ...]) 
             "reviews": session.reviews,
             "decision": session.decision,
             "plan": plan,
+            "driver": _driver(session),
+            "advice": session.advice,
             "alerts": _alerts(session),
             "warnings": _warnings(session),
             "written": written,
@@ -85,6 +87,10 @@ def record(session: Session) -> RebalanceResult:
             ledger.add_run(_entry(session, result, plan), projections=(file,))
             apply_outbox(session.root, ledger)
     return result
+
+
+def _driver(session: Session) -> str:
+    return "rules" if session.advice is None or session.advice.verdict is None else "model"
 
 
 def _digest_of(root: Path, name: str) -> str | None:

@@ -19,6 +19,7 @@ from portfolio_rebalance.analytics import ReturnsTable
 from portfolio_rebalance.clock import Clock
 from portfolio_rebalance.errors import CapitalJumpError, ConfigError, UsageError
 from portfolio_rebalance.records import (
+    Advice,
     Assessment,
     Candidate,
     CorrelationReport,
@@ -27,6 +28,7 @@ from portfolio_rebalance.records import (
     RebalanceRequest,
     Review,
 )
+from portfolio_rebalance.run.advice import Situation, Submission, admitted, lowered
 from portfolio_rebalance.run.assess import assess
 from portfolio_rebalance.run.candidates import Complied, candidate_of, comply
 from portfolio_rebalance.run.decide import decide
@@ -57,6 +59,7 @@ class Session:
         artifacts: What the stages made so far, by name.
         previous_high_pairs: HIGH in the last committed run, for hysteresis.
         draws: Resampled rows, shared by the candidates.
+        advice: What models contributed, cut down to what they may change; None where none was asked.
     """
 
     root: Path
@@ -65,6 +68,7 @@ class Session:
     artifacts: dict[str, object] = field(default_factory=dict)
     previous_high_pairs: tuple[tuple[str, str], ...] = ()
     draws: Draws = field(default_factory=Draws)
+    advice: Advice | None = None
 
     @property
     def next_stage(self) -> Stage | None:
@@ -88,6 +92,40 @@ class Session:
             raise UsageError(f"{stage.name} requires {missing}.", where="session", fix="Advance in order.")
         self.artifacts[stage.produces] = self._steps()[stage.name]()
         return stage
+
+    def take(self, submission: Submission) -> Advice:
+        """Let models have their say, once, between the candidates and the reviews.
+
+        Raises:
+            UsageError: The candidates are not there yet, the run is past that, or models spoke already.
+        """
+        stage = self.next_stage
+        if self.advice is not None or stage is None or stage.name != "review":
+            raise UsageError(
+                "Models have their say once, before the review.", where="session", fix="Start a new run."
+            )
+        self.advice = admitted(
+            submission,
+            Situation(
+                request=self.request,
+                config=self.state.config,
+                mode=self.configured_mode,
+                fallback=self.fallback,
+                candidates={candidate.mode: candidate for candidate in self.candidates},
+                rule=self.ruled,
+            ),
+        )
+        return self.advice
+
+    def ruled(self, candidate: Candidate) -> Decision:
+        """What code decides on a candidate; no model has a part in it."""
+        return decide(
+            candidate,
+            assessment=self.assessment,
+            portfolio=self.state.portfolio,
+            fixed=self.fixed,
+            config=self.state.config,
+        )
 
     # What the stages made, typed.
 
@@ -113,7 +151,7 @@ class Session:
     def candidates(self) -> tuple[Candidate, ...]:
         """One for each available mode, the chosen one first."""
         candidates: tuple[Candidate, ...] = self._made("candidates")
-        return candidates
+        return tuple(sorted(candidates, key=lambda candidate: candidate.mode != self.chosen_mode))
 
     @property
     def reviews(self) -> tuple[Review, ...]:
@@ -142,14 +180,24 @@ class Session:
     @property
     def fallback(self) -> str:
         """Why the chosen mode is not the requested one; empty when it is."""
+        if self.advice is not None and self.advice.mode_taken:
+            return f"the orchestrator recommends {self.advice.recommended_mode} over {self.configured_mode}"
         if self.correlation.status == "evaluated" or self.requested_mode == FALLBACK:
             return ""
         return f"correlation cannot be computed ({self.correlation.reason}): {FALLBACK} with drift correction"
 
     @property
+    def configured_mode(self) -> str:
+        """The requested mode, or the one that stands in for it; no model has a part in it."""
+        unknown = self.correlation.status != "evaluated"
+        return FALLBACK if unknown else self.requested_mode
+
+    @property
     def chosen_mode(self) -> str:
         """The mode whose candidate is decided on."""
-        return FALLBACK if self.fallback else self.requested_mode
+        if self.advice is not None and self.advice.mode_taken and self.advice.recommended_mode is not None:
+            return self.advice.recommended_mode
+        return self.configured_mode
 
     @property
     def fixed(self) -> frozenset[str]:
@@ -188,16 +236,13 @@ class Session:
             "propose": self._propose_all,
             "comply": lambda: tuple(self._comply(proposal) for proposal in self._made("proposals")),
             "simulate": lambda: tuple(self._candidate(complied) for complied in self._made("compliance")),
-            "review": lambda: review_by_rules(
-                self.candidates[0], correlation=self.correlation, portfolio=self.state.portfolio
+            "review": lambda: (
+                *review_by_rules(
+                    self.candidates[0], correlation=self.correlation, portfolio=self.state.portfolio
+                ),
+                *(self.advice.reviews if self.advice is not None else ()),
             ),
-            "decide": lambda: decide(
-                self.candidates[0],
-                assessment=self.assessment,
-                portfolio=self.state.portfolio,
-                fixed=self.fixed,
-                config=self.state.config,
-            ),
+            "decide": lambda: lowered(self.ruled(self.candidates[0]), self.advice),
         }
 
     def _bootstrap(self) -> LoadedState:

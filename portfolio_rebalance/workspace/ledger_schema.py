@@ -99,7 +99,25 @@ CREATE TABLE confirmations (
 CREATE INDEX runs_by_plan ON runs (plan_id);
 """
 
-_SCRIPTS: Final = (_RUNS_AND_PLANS, _EXECUTIONS)
+_MODEL_CALLS = """
+CREATE TABLE model_calls (
+    number             INTEGER PRIMARY KEY,
+    run_id             TEXT NOT NULL,
+    at                 TEXT NOT NULL,
+    provider           TEXT NOT NULL,
+    agent              TEXT NOT NULL,
+    model              TEXT NOT NULL,
+    calls              INTEGER NOT NULL,
+    input_tokens       INTEGER NOT NULL,
+    output_tokens      INTEGER NOT NULL,
+    cache_read_tokens  INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    dollars            TEXT NOT NULL,
+    seconds            REAL NOT NULL
+) STRICT;
+"""
+
+_SCRIPTS: Final = (_RUNS_AND_PLANS, _EXECUTIONS, _MODEL_CALLS)
 VERSION: Final = len(_SCRIPTS)
 """What this package reads and writes."""
 

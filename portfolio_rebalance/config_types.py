@@ -1,0 +1,42 @@
+"""What the configuration's keys are made of: exact numbers, ranges, closed sections."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+__all__ = ["NotNegative", "Number", "Percent", "Section", "Share", "only"]
+
+
+def _exact(value: object) -> object:
+    """YAML writes 60 and 60.0 for the same number; a bool is neither."""
+    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Number: TypeAlias = Annotated[Decimal, BeforeValidator(_exact)]
+Percent: TypeAlias = Annotated[Number, Field(gt=0, le=100)]
+Share: TypeAlias = Annotated[Number, Field(gt=0, le=1)]
+NotNegative: TypeAlias = Annotated[Number, Field(ge=0, le=1_000_000)]
+
+
+def only(default: object, capability: str) -> AfterValidator:
+    """Accept the default alone while a capability is not part of this version."""
+
+    def check(value: Any) -> Any:
+        if value != default:
+            shown = json.dumps(default, default=str).strip('"')
+            raise ValueError(
+                f"only the default ({shown}) is accepted: {capability} is not part of this version"
+            )
+        return value
+
+    return AfterValidator(check)
+
+
+class Section(BaseModel):
+    """A block of the configuration."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)

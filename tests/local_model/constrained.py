@@ -1,0 +1,116 @@
+"""From tools to a grammar: whatever the small model writes is one call of one of them.
+
+The model is held to ``{"tool": name, "input": {...}}``, any of the tools on offer, without blanks between the
+parts: left free, a small model writes blanks and line breaks until its answer is cut. For the same reason
+free text and lists are bounded here where the tool's own schema does not bound them. Which tool it calls and
+what it says in it stay the model's own, and are often wrong; that is what it is for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from messages_request import Request, ToolSpec
+
+__all__ = [
+    "MOST_CHARACTERS",
+    "MOST_ITEMS",
+    "answer_schema",
+    "grammar",
+    "offered",
+    "read_call",
+    "write_call",
+]
+
+MOST_CHARACTERS = 240
+"""Of a text that the tool's schema does not bound: some seventy tokens."""
+MOST_ITEMS = 2
+"""Of a list that the tool's schema does not bound."""
+
+_OWN_BOUND = frozenset({"enum", "const", "pattern", "format", "maxLength"})
+_CALL = re.compile(r'\{"tool":"([a-zA-Z0-9_-]+)","input":(.*)', re.DOTALL)
+
+
+def offered(request: Request) -> list[ToolSpec]:
+    """The tools that may be called in the answer; none where it is to be text."""
+    choice = request.tool_choice
+    if choice.type == "none":
+        return []
+    return [tool for tool in request.tools if choice.type != "tool" or tool.name == choice.name]
+
+
+def answer_schema(tools: Sequence[ToolSpec]) -> dict[str, Any]:
+    """The JSON schema of one call of any of some tools; references inside a tool's schema still lead there."""
+    definitions: dict[str, Any] = {}
+    calls = []
+    for tool in tools:
+        schema = dict(tool.input_schema)
+        for name, definition in schema.pop("$defs", {}).items():
+            definitions[f"{tool.name}.{name}"] = _bounded(definition, tool.name)
+        properties = {"tool": {"const": tool.name}, "input": _bounded(schema, tool.name)}
+        calls.append(
+            {
+                "type": "object",
+                "properties": properties,
+                "required": [*properties],
+                "additionalProperties": False,
+            }
+        )
+    return {"anyOf": calls, **({"$defs": definitions} if definitions else {})}
+
+
+def grammar(schema: dict[str, Any]) -> str:
+    """A grammar of llguidance for the JSON texts of a schema, without blanks between their parts.
+
+    As ``response_format`` the schema would be held to as well, but its ``x-guidance`` would be lost.
+    """
+    return f"%llguidance {{}}\nstart: %json {json.dumps({'x-guidance': {'whitespace_flexible': False}} | schema)}"
+
+
+def write_call(name: str, arguments: dict[str, Any]) -> str:
+    """A call as the model writes it, for the history that it reads."""
+    return f'{{"tool":{json.dumps(name)},"input":{json.dumps(arguments, separators=(",", ":"))}}}'
+
+
+def read_call(text: str) -> tuple[str, str] | None:
+    """The name of the called tool and the text of its input, cut where the answer was cut.
+
+    None where the answer ends before the name does.
+    """
+    found = _CALL.fullmatch(text)
+    if found is None:
+        return None
+    name, rest = found[1], found[2]
+    try:
+        json.loads(text)
+    except json.JSONDecodeError:
+        return name, rest
+    return name, rest[:-1]  # the last brace closes the call, not its input
+
+
+def _bounded(node: Any, tool: str) -> Any:
+    """A schema whose texts, lists and objects end, and whose references lead to the common definitions."""
+    if isinstance(node, list):
+        return [_bounded(one, tool) for one in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return {"$ref": node["$ref"].replace("#/$defs/", f"#/$defs/{tool}.", 1)}
+    found = dict(node)
+    for key in ("items", "anyOf"):
+        if key in found:
+            found[key] = _bounded(found[key], tool)
+    if "properties" in found:
+        found["properties"] = {name: _bounded(one, tool) for name, one in found["properties"].items()}
+    kinds = found.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if "string" in kinds and not _OWN_BOUND & found.keys():
+        found["maxLength"] = MOST_CHARACTERS
+    if "array" in kinds:
+        found.setdefault("maxItems", max(MOST_ITEMS, found.get("minItems", 0)))
+    if "object" in kinds:
+        found.setdefault("additionalProperties", False)
+    return found
