@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_UP, Decimal
 from typing import Final
 
-from portfolio_rebalance.agents.messages import Usage
+from portfolio_rebalance.agents.messages import ModelError, Usage
 from portfolio_rebalance.agents.prices import dollars, is_known, price_of
 from portfolio_rebalance.config_llm import Llm
 from portfolio_rebalance.records import AgentSpend
@@ -23,6 +23,8 @@ __all__ = ["Budget", "BudgetExceededError", "Counts", "Purse"]
 
 _BYTES_A_TOKEN: Final = 2
 """Of text in JSON, a token has more than two bytes: so a request is never estimated too small."""
+_MAYBE_BILLED: Final = ("incomplete", "timeout")
+"""Faults after which the request may have been paid for; what it told is not known, so it is estimated."""
 _MILLION: Final = 1_000_000
 _CALL_SECONDS: Final = 120.0
 
@@ -145,6 +147,10 @@ class Purse:
         began = self.budget.now
         try:
             yield paid
+        except ModelError as fault:
+            if fault.kind in _MAYBE_BILLED:
+                paid.usage = Usage(input_tokens=most.cache_write_tokens)
+            raise
         finally:
             used = paid.usage
             self.budget.count(agent, model=model, usage=used, seconds=self.budget.now - began)

@@ -33,7 +33,7 @@ class ExplanationArguments(Arguments):
     """An explanation."""
 
     text: str = Field(
-        description="Two to six plain sentences; every figure a citation such as {F12}.", max_length=4000
+        description="Two to six plain sentences; every figure a citation such as {F12}.", max_length=1500
     )
 
 

@@ -68,7 +68,7 @@ def fact_sheet(session: Session) -> FactSheet:
         _proposal(build, name, candidate)
         _compliance(build, name, candidate)
         _impact(build, name, candidate, session)
-    names = {name: f"the {mode} draft" for name, mode in drafts.items()}
+    names = {name: f"the {mode.replace('_', ' ')} draft" for name, mode in drafts.items()}
     return FactSheet(book=build.book(names), drafts=drafts, sections=build.sections)
 
 
@@ -105,9 +105,11 @@ def _strategies(build: FactBuilder, session: Session) -> None:
     )
     for one in sorted(by_weight[:_MOST_STRATEGIES]):
         row, name = rows[one], build.aliases[one]
-        build.add(f"{name} allocation now", row.alloc_percent, "%")
-        build.add(f"{name} target", row.target_percent, "%")
-        build.add(f"{name} drift", row.drift_percent, "%")
+        build.add(f"{name} allocation now", _rounded(float(row.alloc_percent)), "%")
+        build.add(f"{name} target", _rounded(float(row.target_percent)), "%")
+        build.add(
+            f"{name} drift", _rounded(None if row.drift_percent is None else float(row.drift_percent)), "%"
+        )
         build.add(f"{name} Sharpe ratio", _rounded(measured.sharpe_ratios[one]))
         build.add(f"{name} volatility a year", _rounded(_percent(measured.volatilities[one])), "%")
         build.add(f"{name} probability of a positive true Sharpe ratio", _rounded(measured.psr[one]))
@@ -190,24 +192,24 @@ def _correlation(
 
 
 def _proposal(build: FactBuilder, name: str, candidate: Candidate) -> None:
-    build.section(f"proposal:{name}")
+    build.section(f"proposal:{name}", of=name)
     proposal, summary = candidate.proposal, candidate.proposal.summary
-    build.add(f"{name} mode", candidate.mode.replace("_", " "))
-    build.add(f"{name} strategies that change", len(proposal.traded))
-    build.add(f"{name} total deployed after", _rounded(summary.total_deployed_after), "%")
-    build.add(f"{name} largest correlated exposure now", _rounded(summary.correlated_exposure_before), "%")
-    build.add(f"{name} largest correlated exposure after", _rounded(summary.correlated_exposure_after), "%")
-    build.add(f"{name} portfolio drift now", _rounded(_percent(candidate.drift_before)), "%")
-    build.add(f"{name} portfolio drift after", _rounded(_percent(candidate.drift_after)), "%")
+    build.add("mode", candidate.mode.replace("_", " "))
+    build.add("strategies that change", len(proposal.traded))
+    build.add("total deployed after", _rounded(summary.total_deployed_after), "%")
+    build.add("largest correlated exposure now", _rounded(summary.correlated_exposure_before), "%")
+    build.add("largest correlated exposure after", _rounded(summary.correlated_exposure_after), "%")
+    build.add("portfolio drift now", _rounded(_percent(candidate.drift_before)), "%")
+    build.add("portfolio drift after", _rounded(_percent(candidate.drift_after)), "%")
     changes = [one for one in proposal.changes_per_strategy if one.strategy in proposal.traded]
     for one in sorted(changes, key=lambda one: (-abs(one.change), one.strategy))[:_MOST_STRATEGIES]:
         alias = build.aliases[one.strategy]
-        build.add(f"{name} {alias} allocation now", _rounded(one.from_), "%")
-        build.add(f"{name} {alias} allocation after", _rounded(one.to), "%")
-        build.add(f"{name} {alias} change", _rounded(one.change), "points")
-    build.add(f"{name} changes not listed", max(0, len(changes) - _MOST_STRATEGIES))
+        build.add(f"{alias} allocation now", _rounded(one.from_), "%")
+        build.add(f"{alias} allocation after", _rounded(one.to), "%")
+        build.add(f"{alias} change", _rounded(one.change), "points")
+    build.add("changes not listed", max(0, len(changes) - _MOST_STRATEGIES))
     exits = sum(1 for key, to in proposal.proposed_bp.items() if not to and proposal.current_bp[key])
-    build.add(f"{name} strategies that exit", exits)
+    build.add("strategies that exit", exits)
 
 
 _LIMITS: Final = {
@@ -219,66 +221,64 @@ _LIMITS: Final = {
 
 
 def _compliance(build: FactBuilder, name: str, candidate: Candidate) -> None:
-    build.section(f"compliance:{name}")
+    build.section(f"compliance:{name}", of=name)
     report = candidate.compliance
-    build.add(f"{name} limits met as the mode proposed it", "yes" if report.all_limits_met else "no")
+    build.add("limits met as the mode proposed it", "yes" if report.all_limits_met else "no")
     for broken in report.violations[:_MOST_STEPS]:
         subject = f"{_LIMITS[broken.limit]} {build.of(broken.strategies)}".strip()
-        build.add(f"{name} before repair, {subject}", _rounded(broken.proposed), "%")
-        build.add(f"{name} limit of {subject}", _rounded(broken.limit_val), "%")
-    build.add(f"{name} steps of repair", len(report.adjustments))
+        build.add(f"before repair, {subject}", _rounded(broken.proposed), "%")
+        build.add(f"limit of {subject}", _rounded(broken.limit_val), "%")
+    build.add("steps of repair", len(report.adjustments))
     for step in report.adjustments[:_MOST_STEPS]:
-        build.add(f"{name} repair brings {build.aliases[step.strategy]} to", _rounded(step.to), "%")
-    build.add(f"{name} limits broken after repair", len(report.repaired_violations))
-    build.add(f"{name} correlated exposure after repair", report.repaired_correlated_exposure)
+        build.add(f"allocation to which repair brings {build.aliases[step.strategy]}", _rounded(step.to), "%")
+    build.add("limits broken after repair", len(report.repaired_violations))
+    build.add("correlated exposure after repair", report.repaired_correlated_exposure)
     closest = report.closest_to_tripping
     if closest is not None:
         subject = f"{_LIMITS[closest.limit]} {build.of(closest.strategies)}".strip()
-        build.add(f"{name} closest to its limit, {subject}", _rounded(closest.proposed), "%")
-        build.add(f"{name} room to that limit", _rounded(closest.buffer), "points")
-    build.add(f"{name} changes dropped by the trade limit", len(report.deferred))
-    build.add(f"{name} blocked", "no" if report.blocked is None else "yes")
+        build.add(f"closest to its limit, {subject}", _rounded(closest.proposed), "%")
+        build.add("room to that limit", _rounded(closest.buffer), "points")
+    build.add("changes dropped by the trade limit", len(report.deferred))
+    build.add("blocked", "no" if report.blocked is None else "yes")
 
 
 def _impact(build: FactBuilder, name: str, candidate: Candidate, session: Session) -> None:
-    build.section(f"impact:{name}")
+    build.section(f"impact:{name}", of=name)
     impact, costs = candidate.impact, candidate.impact.trading_costs
     decision = session.ruled(candidate)
-    build.add(f"{name} recommendation of the rules", decision.recommendation)
-    build.add(f"{name} basis of that", decision.basis)
-    build.add(f"{name} confidence", decision.confidence)
-    build.add(f"{name} days simulated", impact.observations, "days")
+    build.add("recommendation of the rules", decision.recommendation)
+    build.add("basis of that", decision.basis)
+    build.add("confidence", decision.confidence)
+    build.add("days simulated", impact.observations, "days")
     for side, metrics in (("now", impact.baseline_metrics), ("after", impact.projected_metrics)):
-        _metrics(build, f"{name} simulated", side, metrics)
-    build.add(f"{name} improvement by the rule", _rounded(impact.gross_improvement_percent), "%")
-    build.add(f"{name} improvement after cost", _rounded(impact.net_improvement_percent), "%")
-    build.add(f"{name} turnover", _rounded(costs.turnover_percent), "% of total capital")
-    build.add(f"{name} cost of the plan", _rounded(costs.plan_cost_percent, places=4), "% of total capital")
+        _metrics(build, side, metrics)
+    build.add("improvement by the rule", _rounded(impact.gross_improvement_percent), "%")
+    build.add("improvement after cost", _rounded(impact.net_improvement_percent), "%")
+    build.add("turnover", _rounded(costs.turnover_percent), "% of total capital")
+    build.add("cost of the plan", _rounded(costs.plan_cost_percent, places=4), "% of total capital")
     if costs.plan_cost is not None:
-        build.add(
-            f"{name} cost of the plan in money", f"{costs.plan_cost:.2f}", session.state.portfolio.currency
-        )
+        build.add("cost of the plan in money", f"{costs.plan_cost:.2f}", session.state.portfolio.currency)
     drawn = impact.resampling
     if drawn is not None:
-        build.add(f"{name} probability of a better Sharpe ratio", _rounded(drawn.probability_better))
-        build.add(f"{name} pessimistic change of the Sharpe ratio", _rounded(drawn.sharpe_difference_low))
-        build.add(f"{name} median change of the Sharpe ratio", _rounded(drawn.sharpe_difference_median))
-        build.add(f"{name} optimistic change of the Sharpe ratio", _rounded(drawn.sharpe_difference_high))
+        build.add("probability of a better Sharpe ratio", _rounded(drawn.probability_better))
+        build.add("pessimistic change of the Sharpe ratio", _rounded(drawn.sharpe_difference_low))
+        build.add("median change of the Sharpe ratio", _rounded(drawn.sharpe_difference_median))
+        build.add("optimistic change of the Sharpe ratio", _rounded(drawn.sharpe_difference_high))
     record = impact.walk_forward
-    build.add(f"{name} what this history says of the mode", record.status.replace("_", " "))
-    build.add(f"{name} trials on this history", record.trials)
-    build.add(f"{name} of them won", record.wins)
+    build.add("what this history says of the mode", record.status.replace("_", " "))
+    build.add("trials on this history", record.trials)
+    build.add("of them won", record.wins)
 
 
-def _metrics(build: FactBuilder, name: str, side: str, metrics: PortfolioMetrics | None) -> None:
+def _metrics(build: FactBuilder, side: str, metrics: PortfolioMetrics | None) -> None:
     if metrics is None:
-        build.add(f"{name} measures {side}", None)
+        build.add(f"simulated measures {side}", None)
         return
-    build.add(f"{name} Sharpe ratio {side}", _rounded(metrics.sharpe))
-    build.add(f"{name} maximum drawdown {side}", _rounded(metrics.dd), "%")
-    build.add(f"{name} win rate {side}", _rounded(_percent(metrics.win_rate)), "% of days")
-    build.add(f"{name} return {side}", _rounded(metrics.return_), "%")
-    build.add(f"{name} volatility a year {side}", _rounded(metrics.volatility), "%")
+    build.add(f"simulated Sharpe ratio {side}", _rounded(metrics.sharpe))
+    build.add(f"simulated maximum drawdown {side}", _rounded(metrics.dd), "%")
+    build.add(f"simulated win rate {side}", _rounded(_percent(metrics.win_rate)), "% of days")
+    build.add(f"simulated return {side}", _rounded(metrics.return_), "%")
+    build.add(f"simulated volatility a year {side}", _rounded(metrics.volatility), "%")
 
 
 def _percent(fraction: object) -> float | None:

@@ -36,7 +36,7 @@ class Fact:
         """Value and unit, as a reader sees them."""
         if not self.unit:
             return self.value
-        return f"{self.value}{'' if self.unit == '%' else ' '}{self.unit}"
+        return f"{self.value}{'' if self.unit.startswith('%') else ' '}{self.unit}"
 
 
 class FactBook:
@@ -85,16 +85,23 @@ class FactBuilder:
     facts: list[Fact] = field(default_factory=list)
     sections: dict[str, list[str]] = field(default_factory=dict)
     _at: str = ""
+    _of: str = ""
 
-    def section(self, name: str) -> None:
-        """Begin a section."""
-        self._at = name
+    def section(self, name: str, *, of: str = "") -> None:
+        """Begin a section.
+
+        Args:
+            name: Its name.
+            of: What all its facts are of, such as a draft; becomes the end of their labels.
+        """
+        self._at, self._of = name, of
         self.sections[name] = []
 
     def add(self, label: str, value: object, unit: str = "") -> None:
         """Add a fact to the section; None is told as undefined."""
         shown, unit = ("undefined", "") if value is None else (str(value), unit)
-        fact = Fact(id=f"F{len(self.facts) + 1}", label=label, value=shown, unit=unit)
+        whole = f"{label} in {self._of}" if self._of else label
+        fact = Fact(id=f"F{len(self.facts) + 1}", label=whole, value=shown, unit=unit)
         self.facts.append(fact)
         self.sections[self._at].append(fact.id)
 

@@ -31,7 +31,7 @@ FaultKind = Literal[
     "timeout",  # the call's own time, or the run's, is over
     "overloaded",  # 5xx, 529, 408, 409: tried again, in vain
     "rate_limited",  # 429: tried again, in vain, or told to wait longer than there is time
-    "spend_limit",  # 429 of the account's own spending limit: never tried again
+    "spend_limit",  # 402, or 429 of the account's own spending limit: never tried again
     "credentials",  # 401, 403, or no key at all
     "bad_request",  # 400, 413, 422, and 4xx that are none of the others
     "unknown_model",  # 404

@@ -59,7 +59,7 @@ class SubmitArguments(Arguments):
     verdict: Verdict
     explanation: str = Field(
         description="Three to eight sentences for a trader; every figure a citation such as {F12}.",
-        max_length=4000,
+        max_length=1500,
     )
 
 

@@ -25,6 +25,10 @@ def strict_json(text: str) -> Any:
         raise ValueError(f"nested deeper than {_DEEPEST}") from None
     if _depth(value) > _DEEPEST:
         raise ValueError(f"nested deeper than {_DEEPEST}")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a character (a lone surrogate)") from None
     return value
 
 

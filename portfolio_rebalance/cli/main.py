@@ -103,7 +103,7 @@ def _present(outcome: Outcome, *, as_json: bool) -> int:
 
 
 def _without_secrets(text: str) -> str:
-    """The output without any credential of the environment, whoever wrote it into a name, a flag or a file."""
+    """The output without any credential of the environment, whoever wrote it into a name or a file."""
     if not any(name.upper().endswith(_SECRETIVE) for name in os.environ):
         return text
     from portfolio_rebalance.redaction import Redactor, known_secrets

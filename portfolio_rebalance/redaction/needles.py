@@ -3,8 +3,8 @@ r"""What to look for: each known value in every spelling, cut into pieces that a
 A text is compared by its bones: letters and digits of ASCII alone, in lower case. So separators, line
 breaks, quoting, box drawing, NULs, padding and the alphabet of base64 make no difference, nor does case. Of
 each value the bones of these spellings are known: as it is, reversed, ROT13; and its bytes as hex, base64 and
-base32 at every byte offset, and a list of decimal numbers. A value that is itself hex or base64 counts as the
-bytes it stands for, too. A value of few letters and digits is looked for as it stands as well.
+base32 at every byte offset, as a list of numbers and as escapes. A value that is itself hex or base64 counts
+as the bytes it stands for, too. A value of few letters and digits is looked for as it stands as well.
 
 Bones are cut into overlapping pieces of sixteen characters (twelve where symbols thin them out, all of them
 where there are fewer), each of which is enough to be found: that catches fragments, and makes the search one
@@ -29,6 +29,8 @@ _FRAGMENT: Final = 16
 # Of sixteen characters of a key four may be separators; of twenty base64 digits eight may be + or /.
 _THIN: Final = 12
 _FEWEST_ENCODED: Final = 7
+# A byte in hex, decimal, and as the bones of an escape: %41 and &#65; read like the first two.
+_BYTE_FORMS: Final = ("{:02x}", "{}", "x{:02x}", "0x{:02x}", "u{:04x}", "{:03o}")
 # A shorter value is a key by itself, not bytes in a spelling.
 _FEWEST_DIGITS: Final = 24
 
@@ -128,7 +130,7 @@ def _spellings(value: str) -> Iterator[tuple[bytes, int]]:
         if len(bones) >= _FEWEST_CHARACTERS:
             yield bones, min(_THIN, len(bones))
     for data in _meanings(value):
-        encoded = [(data.hex(), _FRAGMENT), ("".join(map(str, data)), _FRAGMENT)]
+        encoded = [("".join(map(form.format, data)), _FRAGMENT) for form in _BYTE_FORMS]
         encoded += [(_base64_inside(data, before), _THIN) for before in range(3)]
         encoded += [(_base32_inside(data, before), _FRAGMENT) for before in range(5)]
         for text, size in encoded:

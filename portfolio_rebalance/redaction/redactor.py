@@ -8,7 +8,7 @@ from typing import Final, TypeVar, cast
 
 from portfolio_rebalance.redaction.needles import Found, Needles
 from portfolio_rebalance.redaction.patterns import PLACEHOLDER, is_credential_name, without_credentials
-from portfolio_rebalance.redaction.views import View, decoded, rejoined, root, unescaped
+from portfolio_rebalance.redaction.views import View, decoded, root, unescaped, unescaped_apart
 
 __all__ = ["Redactor"]
 
@@ -131,9 +131,9 @@ class Redactor:
                     if self._needles.fits(inner.text):
                         yield from self._found(inner, depth + 1)
             reading = unescaped(reading)
-        whole = rejoined(view) if depth == 0 else None
-        if whole is not None:
-            yield from self._needles.find(whole)
+        if depth == 0:
+            for reading in unescaped_apart(view):
+                yield from self._needles.find(reading)
 
 
 def _merged(found: list[Found]) -> Iterator[Found]:

@@ -1,15 +1,15 @@
 r"""Other readings of a text, each of which knows where in the text its characters come from.
 
-==================  =====================================================================================
-reading             what it undoes
-==================  =====================================================================================
-:func:`unescaped`   ``%41``, ``&#65;`` ``&#x41;`` ``&amp;``, ``\u0041`` ``\x41`` ``\101`` ``\n``, ``0x41``,
-                    terminal colours; ``%2541``, ``\\u0041`` and ``&amp;#65;`` too
-:func:`rejoined`    the same where a line break stands within an escape
-:func:`squeezed`    line breaks, spaces, NULs (UTF-16, UTF-32) and zero-width characters
-:func:`decoded`     base64 (standard, URL-safe, padded or not), hex and base32, from every offset at which a
-                    byte can begin
-==================  =====================================================================================
+========================  ===============================================================================
+reading                   what it undoes
+========================  ===============================================================================
+:func:`unescaped`         ``%41``, ``&#65;`` ``&#x41;`` ``&amp;``, ``\u0041`` ``\\x41`` ``\101`` ``\n``,
+                          ``0x41``, terminal colours
+:func:`unescaped_apart`   the same, one kind alone; and where a line break stands within an escape
+:func:`squeezed`          line breaks, spaces, NULs (UTF-16, UTF-32) and zero-width characters
+:func:`decoded`           base64 (standard, URL-safe, padded or not), hex and base32, from every offset at
+                          which a byte can begin
+========================  ===============================================================================
 
 A decoded text may be encoded again, so whoever searches calls these on what they return. Every regular
 expression here begins to match at each place in one way only: no text makes them slow.
@@ -25,18 +25,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["View", "decoded", "rejoined", "root", "squeezed", "unescaped"]
+__all__ = ["View", "decoded", "root", "squeezed", "unescaped", "unescaped_apart"]
 
+_BACKSLASH: Final = r"(?<!\\)\\++(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[0-7]{3}|[abfnrtv0\"'/])"
+_PERCENT: Final = "%[0-9A-Fa-f]{2}"
+_ENTITY: Final = "&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,24}(?=;));?"
 _ESCAPE: Final = re.compile(
-    r"(?<!\\)\\++(?:u([0-9A-Fa-f]{4})|u\{([0-9A-Fa-f]{1,6})\}|U([0-9A-Fa-f]{8})|x([0-9A-Fa-f]{2})"
-    r"|([0-7]{3})|[abfnrtv0\"'/])"
-    r"|%(?:25)*([0-9A-Fa-f]{2})"
-    r"|0[xX]([0-9A-Fa-f]{2})"
-    r"|&(?:amp;)*(#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,24}(?=;));?"
-    r"|\x1b\[[0-9;:]{0,32}[A-Za-z]"
+    rf"{_BACKSLASH}|{_PERCENT}|{_ENTITY}|0[xX][0-9A-Fa-f]{{2}}|\x1b\[[0-9;:]{{0,32}}[A-Za-z]"
 )
-_OCTAL: Final = 5
-_ENTITY: Final = 8
+_ONE_KIND: Final = tuple(map(re.compile, (_BACKSLASH, _PERCENT, _ENTITY)))
 _MOST_CODE_POINT: Final = 0x10FFFF
 
 # Spaces, NULs, soft hyphen, box drawing, and what no terminal shows.
@@ -78,14 +75,28 @@ def root(text: str) -> View:
 
 
 def unescaped(view: View) -> View | None:
-    """The text with escapes undone, one level of nesting; None where it has none."""
+    """The text with escapes of all kinds undone, one level of nesting; None where it has none."""
+    return _undone(view, _ESCAPE)
+
+
+def unescaped_apart(view: View) -> Iterator[View]:
+    """The text with escapes of one kind undone: a value that holds ``%41`` itself may stand in HTML.
+
+    And with those undone that a line break, or a written one, stands within.
+    """
+    readings = [_undone(view, kind) for kind in _ONE_KIND]
+    readings.append(_undone(_without(view, _BREAK), _ESCAPE))
+    yield from filter(None, readings)
+
+
+def _undone(view: View, escape: re.Pattern[str]) -> View | None:
     begins: list[int] = []  # in the new text
     reaches: list[int] = []
     cuts: list[tuple[int, int]] = []  # in the old text
     parts: list[str] = []
     done = length = 0
-    for match in _ESCAPE.finditer(view.text):
-        meant = _meant(match)
+    for match in escape.finditer(view.text):
+        meant = _meant(match[0])
         parts += (view.text[done : match.start()], meant)
         length += match.start() - done
         begins.append(length)
@@ -110,11 +121,6 @@ def unescaped(view: View) -> View | None:
     return View("".join(parts), lambda start, end: view.origin(old(start)[0], old(end - 1)[1]))
 
 
-def rejoined(view: View) -> View | None:
-    """The text with escapes undone that a line break, or a written one, stood within; None if it has none."""
-    return unescaped(_without(view, _BREAK))
-
-
 def squeezed(view: View) -> View:
     """The text without blanks and invisible characters."""
     return _without(view, _BLANK)
@@ -132,15 +138,19 @@ def decoded(view: View) -> Iterator[View]:
         yield from _from_hex(solid, run)
 
 
-def _meant(match: re.Match[str]) -> str:
-    """The character that an escape stands for; bytes count as characters of their number."""
-    group = match.lastindex
-    if group is None:
-        return "" if match[0][0] == "\x1b" else " "  # a colour; a line break, tab or quote
-    if group == _ENTITY:
-        return html.unescape(f"&{match[_ENTITY]};")
-    number = int(match[group], 8 if group == _OCTAL else 16)
-    return chr(number) if number <= _MOST_CODE_POINT else " "
+def _meant(escape: str) -> str:
+    """What an escape stands for; bytes count as characters of their number."""
+    if escape[0] == "\x1b":
+        return ""
+    if escape[0] == "&":
+        return html.unescape(escape)
+    if escape[0] in "%0":
+        return chr(int(escape[-2:], 16))
+    body = escape.lstrip("\\")
+    if body[0] in "uUx":
+        number = int(body[1:].strip("{}"), 16)
+        return chr(number) if number <= _MOST_CODE_POINT else " "
+    return chr(int(body, 8)) if len(body) > 1 else " "  # a line break, tab or quote
 
 
 def _without(view: View, cut: re.Pattern[str]) -> View:

@@ -75,7 +75,7 @@ class Behaviour:
 
     Args:
         seed: All that it does follows from it, and from what it is asked.
-        clock: Passed by on slow calls; reviewers at work at once share it.
+        clock: Passed by on calls of the orchestrator.
 
     Attributes:
         honest: Whether the usage that it tells is no more than what a request of that length can cost.
@@ -135,12 +135,16 @@ class Behaviour:
         return reply
 
     def _linger(self, draw: random.Random, call: Call) -> None:
-        """Some calls are slow; some of those outlast what they were given."""
-        if draw.random() < 0.93:
-            self.clock.pass_by(draw.choice((0.0, 0.2, 3.0)))
-            return
-        self.clock.pass_by(draw.choice((20.0, call.seconds, 2 * call.seconds, 400.0)))
-        if draw.random() < 0.5:
+        """Some calls are slow; some of those outlast what they were given.
+
+        Only the orchestrator's calls pass the clock by: those of reviewers overlap, and a run would depend on
+        which came first.
+        """
+        slow = draw.random() > 0.93
+        if call.agent == _ORCHESTRATOR:
+            waits = (20.0, call.seconds, 2 * call.seconds, 400.0) if slow else (0.0, 0.2, 3.0)
+            self.clock.pass_by(draw.choice(waits))
+        if slow and draw.random() < 0.5:
             raise ModelError("timeout", "no answer in time")
 
     def _message(self, draw: random.Random, call: Call, step: int) -> object:
@@ -183,7 +187,7 @@ def settings_of(seed: str) -> Llm:
 # --- what a good model says ------------------------------------------------------------------------------
 
 _GOOD_PROSE: Final = (
-    "S1 and S2 are looked at together; the figure that matters is {cite}. {draft} changes what has to change.",
+    "S1 and S2 are looked at together; what matters is {cite}. {draft} changes what has to change.",
     "The state is told by {cite} and by {cite}. Unsure about the rest.",
     "Nothing speaks against {draft}. Its cost is small next to what it mends.",
     "Both reviewers disagree; what the rules say stands. See {cite}.",
@@ -341,8 +345,8 @@ _FORBIDDEN_KEYS: Final = (
     "__class__", "draft_id ", "Draft_ID", "draft\u200b_id", "\ud800", "",
 )  # fmt: skip
 _ODD_VALUES: Final = (
-    None, True, 0, -1, 12, 0.35, 1e308, float("nan"), float("inf"), 10**400, "", " D1", "d1", "D1\n", "D0", "D6",
-    "D12", "\uff241", "../D1", "D1; DROP TABLE plans", "\ud800", "\x00", [], ["D1"], {}, {"draft_id": "D1"},
+    None, True, 0, -1, 12, 0.35, 1e308, float("nan"), float("inf"), 10**400, "", " D1", "d1", "D1\n", "D0",
+    "D6", "D12", "\uff241", "../D1", "D1; DROP TABLE plans", "\ud800", "\x00", [], ["D1"], {}, {"draft_id": "D1"},
     "a" * 100_001, [[]] * 500, ["D1", "D2"], "accepted", "approve", "orchestrator", "custom_mode",
 )  # fmt: skip
 
@@ -355,9 +359,10 @@ def _unknown_tools(self: Behaviour, draw: random.Random, call: Call, step: int) 
 
 
 _OTHER_TOOLS: Final = (
-    "approve", "approve_plan", "set_limit", "set_config", "bash", "write_file", "place_order", "submit ", "Submit",
-    "submit", "submit_review", "submit_explanation", "submit_learnings", "request_review", "run_plan", "finish",
-    "execute_rebalance_trades", "portfolio_rebalance.execution", "../submit", "s\u200bubmit", "a" * 5000, "\x1b[2J",
+    "approve", "approve_plan", "set_limit", "set_config", "bash", "write_file", "place_order", "submit ",
+    "Submit", "submit", "submit_review", "submit_explanation", "submit_learnings", "request_review", "run_plan",
+    "finish", "execute_rebalance_trades", "portfolio_rebalance.execution", "../submit", "s\u200bubmit",
+    "a" * 5000, "\x1b[2J",
 )  # fmt: skip
 
 
@@ -525,10 +530,10 @@ def _repeats(self: Behaviour, draw: random.Random, call: Call, step: int) -> obj
 
 
 _WRONGS: Final[Sequence[Callable[[Behaviour, random.Random, Call, int], object]]] = (
-    _wrong_arguments, _wrong_arguments, _unknown_tools, _same_ids, _many, _many, _all_reviews, _several_changes,
-    _too_early, _too_early, _bad_words, _bad_words, _bad_words, _other_roles, _other_end, _other_end,
-    _cut_in_a_tool, _no_content, _talks, _thinks, _refuses, _pauses, _pauses, _fails, _fails, _is_no_message,
-    _repeats,
+    _wrong_arguments, _wrong_arguments, _unknown_tools, _same_ids, _many, _many, _all_reviews,
+    _several_changes, _too_early, _too_early, _bad_words, _bad_words, _bad_words, _other_roles, _other_end,
+    _other_end, _cut_in_a_tool, _no_content, _talks, _thinks, _refuses, _pauses, _pauses, _fails, _fails,
+    _is_no_message, _repeats,
 )  # fmt: skip
 
 _ABSURD_USAGE: Final = (

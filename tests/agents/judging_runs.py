@@ -374,8 +374,7 @@ def _known(scene: Scene) -> re.Pattern[str]:
     """Whatever code itself may write: what facts show, and what short names stand for; the longest first."""
     if scene.name not in _KNOWN:
         book = scene.sheet.book
-        names = {*book.names.values(), *book.names}
-        shown = {fact.shown for fact in book} | {name for name in names}
-        ordered = sorted(filter(None, shown), key=len, reverse=True)
-        _KNOWN[scene.name] = re.compile(r"(?<![\d.,])(?:%s)(?![\d])" % "|".join(map(re.escape, ordered)))
+        shown = {*(fact.shown for fact in book), *book.names.values(), *book.names}
+        ordered = "|".join(map(re.escape, sorted(filter(None, shown), key=len, reverse=True)))
+        _KNOWN[scene.name] = re.compile(rf"(?<![\d.,])(?:{ordered})(?!\d)")
     return _KNOWN[scene.name]

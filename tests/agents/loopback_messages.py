@@ -6,6 +6,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -314,3 +315,11 @@ def outcome_of(client: AnthropicClient, call: Call | None = None) -> Reply | Mod
     assert error.detail.isprintable()
     assert KEY not in str(error)
     return error
+
+
+def eventually(holds: Callable[[], object]) -> bool:
+    """Whether it comes to hold within a time that no machine needs."""
+    end = time.monotonic() + 20
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.005)
+    return bool(holds())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 import anthropic
 import pytest
@@ -14,6 +13,7 @@ from loopback_messages import (
     a_call,
     client_of,
     event,
+    eventually,
     failed,
     healthy,
     messages_api,
@@ -28,14 +28,6 @@ assert anthropic.__version__  # imported before any deadline runs
 BUSY = failed(529, "overloaded_error", message="Overloaded")
 HTML = {"content-type": "text/html"}
 WHOLE = b"".join(healthy())
-
-
-def eventually(holds: Any) -> bool:
-    """Whether it comes to hold within a time that no machine needs."""
-    end = time.monotonic() + 20
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.005)
-    return bool(holds())
 
 
 PING = event("ping")

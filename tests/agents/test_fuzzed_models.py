@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from fuzzed_runs import Tally, fuzz
 from model_scenes import Scene, make_scene, quickly
