@@ -75,13 +75,15 @@ class Service:
         """Serve the request; whatever models took part are closed, also where it is refused.
 
         Raises:
-            RebalanceError: It is refused, and there is no plan.
+            RebalanceError: It is refused, before any model took part.
         """
         try:
             result = self._served()
-        except RebalanceError:
-            self._closed(None)
-            raise
+        except RebalanceError as error:
+            closed = self._closed(refused(error))
+            if closed.spend is None:
+                raise
+            return closed
         return self._closed(result)
 
     def _served(self) -> RebalanceResult:
@@ -161,25 +163,30 @@ class Service:
             self.request, settings=settings, environment=self.environment, today=self.now().date()
         )
 
-    def _closed(self, result: RebalanceResult | None) -> RebalanceResult:
-        """End the models' part: transcript, replay, cost. A refusal's own words are never replaced."""
-        nothing = RebalanceResult(status="refused", exit_code=1)
+    def _closed(self, result: RebalanceResult) -> RebalanceResult:
+        """End the models' part: transcript, replay, cost. What was executed stays so, whatever fails here."""
         if self.models is None:
-            return result or nothing
-        name = "refused" if result is None else (result.run_id or (result.plan_id or "run")[:16])
+            return result
         try:
-            spend = self.models.close(name=name)
-        except RebalanceError:
-            if result is None:
-                return nothing
-            raise
-        if result is None:
-            return nothing
+            spend = self.models.close(name=_name_of(result))
+        except RebalanceError as error:
+            if result.execution is None:
+                return refused(error, result)
+            return result.model_copy(update={"warnings": (*result.warnings, str(error))})
         if result.run_id is not None:
             from portfolio_rebalance.workspace.spending import keep_spend
 
-            keep_spend(self.root, run_id=result.run_id, at=self.clock.as_of, spend=spend)
+            try:
+                keep_spend(self.root, run_id=result.run_id, at=self.clock.as_of, spend=spend)
+            except RebalanceError as error:
+                warnings = (*spend.warnings, f"the cost was not stored: {error.what}")
+                spend = spend.model_copy(update={"warnings": warnings})
         return result.model_copy(update={"spend": spend})
+
+
+def _name_of(result: RebalanceResult) -> str:
+    """Of the transcript's file: the run's id, or that of the plan that was executed."""
+    return result.run_id or (result.plan_id or "refused")[:16]
 
 
 def _calls_for_models(request: RebalanceRequest, settings: Llm, environment: Mapping[str, str]) -> bool:

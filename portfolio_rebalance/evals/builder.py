@@ -15,12 +15,14 @@ from typing import Final
 from portfolio_rebalance.clock import format_instant, parse_instant
 from portfolio_rebalance.errors import BadDataError
 from portfolio_rebalance.evals.scenario import ReturnsSpec, StrategySpec, WorkspaceSpec
+from portfolio_rebalance.skill import run_skill
 
 __all__ = ["build"]
 
 _HOLE: Final = 12
 _NEW: Final = 10
-_VOLATILITY: Final = 0.02
+_JOINED: Final = 30
+_VOLATILITY: Final = Decimal("0.02")
 _MEAN: Final = 0.001
 
 
@@ -32,6 +34,8 @@ def build(spec: WorkspaceSpec, folder: Path) -> Path:
     """
     root = folder / ".crypto"
     as_of = parse_instant(spec.as_of, where="as_of")
+    if spec.earlier_total is not None:
+        _run_earlier(spec, folder, at=as_of - timedelta(days=1), total=spec.earlier_total)
     strategies = dict(spec.strategies)
     for number in range(spec.many):
         strategies[f"STR-M{number:03d}"] = StrategySpec(capital=spec.many_capital)
@@ -57,6 +61,25 @@ def build(spec: WorkspaceSpec, folder: Path) -> Path:
     if spec.halted:
         _write(root, "portfolio-rebalance/HALT", "")
     return root.resolve()
+
+
+def _run_earlier(spec: WorkspaceSpec, folder: Path, *, at: datetime, total: Decimal) -> None:
+    """A run by rules on the same workspace with another total; its ledger stays, its files are overwritten.
+
+    Raises:
+        BadDataError: It was refused, so that it is no run to compare with.
+    """
+    root = build(
+        spec.model_copy(
+            update={"as_of": format_instant(at), "total_capital": total, "earlier_total": None, "files": {}}
+        ),
+        folder,
+    )
+    earlier = run_skill({"workspace": str(root), "dry_run": True, "provider": "rules"}, now=at)
+    if earlier.error is not None:
+        raise BadDataError(
+            f"The earlier run was refused: {earlier.error.what}", where="earlier_total", fix="Correct it."
+        )
 
 
 def _bootstrap(spec: WorkspaceSpec, strategies: Mapping[str, StrategySpec], as_of: datetime) -> str:
@@ -130,10 +153,9 @@ def _drawn(spec: ReturnsSpec, strategies: list[str], last: date) -> dict[str, di
         shared = float(spec.rho) ** 0.5 if key in group_of else 0.0
         factor = factors[group_of[key]] if key in group_of else [0.0] * spec.days
         mean = float(spec.drift.get(key, Decimal(str(_MEAN))))
+        volatility = float(spec.volatility.get(key, _VOLATILITY))
         mixed = [shared * f + (1 - shared**2) ** 0.5 * o for f, o in zip(factor, own, strict=True)]
-        made[key] = {
-            day: round(mean + _VOLATILITY * value, 8) for day, value in zip(days, mixed, strict=True)
-        }
+        made[key] = {day: round(mean + volatility * value, 8) for day, value in zip(days, mixed, strict=True)}
     return made
 
 
@@ -177,12 +199,21 @@ def _spoilt(made: Mapping[str, dict[date, float]], key: str, defect: str) -> dic
         return {day: series[day] for day in days[-_NEW:]}
     if kind == "none":
         return {}
+    if kind == "percent":
+        return {day: round(100 * value, 6) for day, value in series.items()}
     if kind == "copy" and other in made:
         return dict(made[other])
     if kind == "offset" and other in made:
         return {day: -value for day, value in made[other].items()}
     if kind == "late" and other in made:
         return {day + timedelta(days=1): value for day, value in sorted(made[other].items())[:-1]}
+    if kind == "joins" and other in made:
+        return {
+            day: round(0.9 * made[other][day] + 0.1 * series[day], 8)
+            if day in days[-_JOINED:]
+            else series[day]
+            for day in days
+        }
     raise BadDataError(f"There is no defect {defect!r}.", where="returns.defects", fix="See ReturnsSpec.")
 
 

@@ -74,9 +74,12 @@ class ReturnsSpec(Section):
         columns: For ``real``: strategy to column.
         until: For ``real``: the last day.
         drift: For ``factor``: mean daily return by strategy, 0.001 where left out.
+        volatility: For ``factor``: standard deviation of a day by strategy, 0.02 where left out.
         defects: Strategy to what is wrong with its series: ``hole`` (twelve days missing), ``constant``,
-            ``idle`` (all zero), ``misdated`` (a day late), ``new`` (ten days only), ``none`` (no file), or
-            ``copy:STR-X``, ``offset:STR-X``, ``late:STR-X`` (another's series, its opposite, a day later).
+            ``idle`` (all zero), ``misdated`` (a day late), ``new`` (ten days only), ``none`` (no file),
+            ``percent`` (a hundred times too large), or ``copy:STR-X``, ``offset:STR-X``, ``late:STR-X``
+            (another's series, its opposite, a day later), ``joins:STR-X`` (with another's for the last thirty
+            days, on its own before).
     """
 
     kind: Literal["factor", "real"] = "factor"
@@ -87,6 +90,7 @@ class ReturnsSpec(Section):
     columns: dict[str, str] = Field(default_factory=dict)
     until: str | None = None
     drift: dict[str, Number] = Field(default_factory=dict)
+    volatility: dict[str, Number] = Field(default_factory=dict)
     defects: dict[str, str] = Field(default_factory=dict)
 
 
@@ -100,6 +104,7 @@ class WorkspaceSpec(Section):
         bootstrap_note: Free text around our block in BOOTSTRAP.md.
         files: Further files, path below ``.crypto`` to text; for what must be refused.
         halted: Whether a HALT file stands there.
+        earlier_total: Total capital that a run by rules saw a day before; None where there was no such run.
     """
 
     as_of: str = "2025-02-05T02:00:00Z"
@@ -113,6 +118,7 @@ class WorkspaceSpec(Section):
     bootstrap_note: str = ""
     files: dict[str, str] = Field(default_factory=dict)
     halted: bool = False
+    earlier_total: Number | None = None
 
 
 class RequestSpec(Section):

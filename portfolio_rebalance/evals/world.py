@@ -25,6 +25,7 @@ from portfolio_rebalance.evals.builder import build
 from portfolio_rebalance.evals.person import EvalPerson
 from portfolio_rebalance.evals.scenario import Scenario
 from portfolio_rebalance.records import RebalanceResult
+from portfolio_rebalance.records.batch import Approval
 from portfolio_rebalance.redaction import Redactor, known_secrets
 from portfolio_rebalance.reporting import plain_text, result_blocks
 from portfolio_rebalance.run.queries import config_of
@@ -56,6 +57,8 @@ class Observed:
         approvals: How many approvals the ledger holds.
         fills: How many orders the venue filled.
         seconds: It took.
+        granted: The approvals themselves.
+        pages: What a person who was there was shown, in order.
     """
 
     scenario: Scenario
@@ -70,6 +73,8 @@ class Observed:
     approvals: int
     fills: int
     seconds: float
+    granted: tuple[Approval, ...] = ()
+    pages: tuple[str, ...] = ()
 
 
 class _Watched:
@@ -119,13 +124,13 @@ def observe(
         recording = RecordingClient(watched, provenance="authored", redact=redact)
         models = Models(recording, settings=_settings(root), clock=clock)
     before = _listing(folder)
-    crash, result = "", by_rules
+    crash, result, person = "", by_rules, _person(scenario)
     try:
-        result = run_skill(request, now=at, models=models, person=_person(scenario))
+        result = run_skill(request, now=at, models=models, person=person)
     except Exception as error:  # what must never happen is what is looked for
         crash = f"{type(error).__name__}: {error}"
     contents = _contents(folder / "world")
-    approvals, fills = _moved(root)
+    granted, fills = _moved(root)
     return Observed(
         scenario=scenario,
         result=result,
@@ -140,9 +145,11 @@ def observe(
         before=before,
         after=_listing(folder),
         contents=contents,
-        approvals=approvals,
+        approvals=len(granted),
         fills=fills,
         seconds=clock() - began,
+        granted=granted,
+        pages=() if person is None else tuple(person.shown),
     )
 
 
@@ -185,11 +192,12 @@ def _contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def _moved(root: Path) -> tuple[int, int]:
-    """Approvals in the ledger, and orders that its journal says were filled."""
+def _moved(root: Path) -> tuple[tuple[Approval, ...], int]:
+    """Approvals in the ledger, and the number of orders that its journal says were filled."""
     with Ledger.read(root) as ledger:
         if ledger is None:
-            return 0, 0
-        (approvals,) = ledger.rows("SELECT count(*) FROM approvals")[0]
+            return (), 0
+        plans = ledger.rows("SELECT plan_id FROM approvals ORDER BY plan_id")
+        granted = [ledger.approvals.approval_of(str(plan_id)) for (plan_id,) in plans]
         (fills,) = ledger.rows("SELECT count(*) FROM steps WHERE fill IS NOT NULL")[0]
-    return int(str(approvals)), int(str(fills))
+    return tuple(one for one in granted if one is not None), int(str(fills))

@@ -3,7 +3,7 @@ r"""Other readings of a text, each of which knows where in the text its characte
 ========================  ===============================================================================
 reading                   what it undoes
 ========================  ===============================================================================
-:func:`unescaped`         ``%41``, ``&#65;`` ``&#x41;`` ``&amp;``, ``\u0041`` ``\\x41`` ``\101`` ``\n``,
+:func:`unescaped`         ``%41``, ``&#65;`` ``&#x41;`` ``&amp;``, ``\u0041`` ``\x41`` ``\101`` ``\n``,
                           ``0x41``, terminal colours
 :func:`unescaped_apart`   the same, one kind alone; and where a line break stands within an escape
 :func:`squeezed`          line breaks, spaces, NULs (UTF-16, UTF-32) and zero-width characters
@@ -27,7 +27,10 @@ from typing import Final
 
 __all__ = ["View", "decoded", "root", "squeezed", "unescaped", "unescaped_apart"]
 
-_BACKSLASH: Final = r"(?<!\\)\\++(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[0-7]{3}|[abfnrtv0\"'/])"
+_BACKSLASH: Final = (
+    r"(?<!\\)\\++(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[0-7]{3}"
+    r"|[abfnrtv0\"'/])"
+)
 _PERCENT: Final = "%[0-9A-Fa-f]{2}"
 _ENTITY: Final = "&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,24}(?=;));?"
 _ESCAPE: Final = re.compile(

@@ -7,15 +7,18 @@ budget, and is every figure one that code rendered? It shares no line with the m
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from behaviours import MARK, Behaviour
+from behaviours import Behaviour
+from model_prose import MARK
 from model_scenes import Played, Scene
 
+from portfolio_rebalance.agents.messages import Json
 from portfolio_rebalance.agents.prices import dollars
 from portfolio_rebalance.config import Config
 from portfolio_rebalance.config_llm import Llm
@@ -42,6 +45,7 @@ def faults_of(scene: Scene, behaviour: Behaviour, settings: Llm, played: Played)
         *_faults_of_the_reviews(scene, played.result),
         *_faults_of_the_plan(scene, played.result),
         *_faults_of_the_execution(played),
+        *_faults_of_what_was_heard(scene, behaviour, played),
         *_faults_of_the_words(scene, played.result),
     ]
 
@@ -98,8 +102,8 @@ def _faults_of_the_budget(behaviour: Behaviour, settings: Llm, played: Played) -
         return
     tokens, cost = 0, Decimal(0)
     for one in made:
-        if one.usage is not None:
-            usage = one.usage
+        if one.reply is not None:
+            usage = one.reply.usage
             tokens += usage.input_tokens + usage.output_tokens
             tokens += usage.cache_read_tokens + usage.cache_write_tokens
             cost += dollars(usage, model=one.call.request["model"])
@@ -237,7 +241,11 @@ def _faults_of_the_reviews(scene: Scene, result: RebalanceResult) -> Iterator[st
         yield "a role spoke twice"
     if any(one.verdict != "approve" and not one.concerns for one in more):
         yield "a verdict has no reason"
-    shown = {f"{fact.label}: {fact.shown}" for fact in scene.sheet.book}
+    book = scene.sheet.book
+    shown = {
+        f"{re.sub(r'[SD][0-9]+', lambda name: book.names.get(name[0], name[0]), fact.label)}: {fact.shown}"
+        for fact in book
+    }
     if any(not set(one.cited) <= shown for one in more):
         yield "something is cited that is no fact"
     assert result.advice is not None
@@ -308,6 +316,42 @@ def _faults_of_the_execution(played: Played) -> Iterator[str]:
         yield "another plan was executed"
     if played.executed and played.result.status != "planned":
         yield f"{played.result.status} was executed"
+
+
+def _faults_of_what_was_heard(scene: Scene, behaviour: Behaviour, played: Played) -> Iterator[str]:
+    """Only calls of a complete message, of an agent that may make them, have any effect."""
+    submitted, reviewed, asked_for = set(), set(), set()
+    for one in behaviour.made:
+        if one.reply is None or one.reply.stop_reason != "tool_use":
+            continue
+        role = one.call.agent.partition(":")[0]
+        for use in one.reply.tool_uses:
+            given = _arguments(use.input)
+            if role == "orchestrator" and use.name == "submit":
+                draft = str(given.get("draft_id"))
+                submitted.add((str(given.get("verdict")), scene.sheet.drafts.get(draft)))
+            if role in _ROLES and use.name == "submit_review":
+                verdict = str(given.get("verdict"))
+                reviewed |= {(role, verdict), (role, "concerns" if given.get("concerns") else verdict)}
+            if role == "orchestrator" and use.name == "execute_rebalance_trades":
+                asked_for.add(str(given.get("plan_id")))
+    advice = played.result.advice
+    assert advice is not None
+    if advice.verdict is not None and (advice.verdict, advice.recommended_mode) not in submitted:
+        yield "a verdict that no complete message holds"
+    if any((one.role, one.verdict) not in reviewed for one in advice.reviews):
+        yield "a review that no complete message holds"
+    if played.executed and played.result.plan_id not in asked_for:
+        yield "an execution that no complete message asks for"
+
+
+def _arguments(given: Json | str) -> Json:
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except (ValueError, RecursionError):
+            return {}
+    return given if isinstance(given, dict) else {}
 
 
 # --- what a reader sees ----------------------------------------------------------------------------------

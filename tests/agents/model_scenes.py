@@ -2,8 +2,8 @@
 
 A scene holds what code made up to its candidates. Those are frozen records, so every play begins from the
 very same ones, and what a play came to can be compared with them by identity. Two things that depend on them
-alone are not computed again for each play: the fact sheet, and the cheapest plan; `test_malicious_model.py` and
-the last part of the proof run the whole skill, with nothing spared.
+alone are not computed again for each play: the fact sheet, and the cheapest plan; `test_malicious_model.py`
+and the last part of the proof run the whole skill, with nothing spared.
 """
 
 from __future__ import annotations

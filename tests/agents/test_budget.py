@@ -80,9 +80,7 @@ def test_a_call_that_could_need_too_many_tokens_is_not_made():
     assert exactly.left.tokens == 601
     pay(exactly, Usage(output_tokens=1))
     assert exactly.left.tokens == 600
-    with pytest.raises(
-        BudgetExceededError, match=r"^the next call could need more tokens than are left$"
-    ):
+    with pytest.raises(BudgetExceededError, match=r"^the next call could need more tokens than are left$"):
         pay(exactly)
     assert exactly.left == Counts(6, 600, Decimal(1) - Decimal(400 * 20) / 1_000_000)
 
@@ -186,7 +184,8 @@ def test_shares_are_equal_and_leave_one_for_whoever_cuts_them():
 
 
 @pytest.mark.parametrize(
-    ("calls", "parts", "each", "kept"), [(7, 2, 3, 1), (4, 2, 1, 2), (2, 2, 0, 2), (1, 2, 0, 1), (8, 10, 0, 8)]
+    ("calls", "parts", "each", "kept"),
+    [(7, 2, 3, 1), (4, 2, 1, 2), (2, 2, 0, 2), (1, 2, 0, 1), (8, 10, 0, 8)],
 )
 def test_the_calls_that_are_kept_are_never_given_away(calls, parts, each, kept):
     purse = budget(max_calls=calls).purse
@@ -262,7 +261,9 @@ def test_no_sequence_of_honest_calls_gets_beyond_a_cap(calls, tokens, amount, as
             continue
     whole.purse.join(tuple(shares))
     rows = whole.spent()
-    used = sum(row.input_tokens + row.output_tokens + row.cache_read_tokens + row.cache_write_tokens for row in rows)
+    used = sum(
+        row.input_tokens + row.output_tokens + row.cache_read_tokens + row.cache_write_tokens for row in rows
+    )
     assert sum(row.calls for row in rows) <= calls
     assert used <= tokens
     assert whole.purse.left.tokens == tokens - used

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from executing import Told, execute, approved, example_1
+from executing import Told, approved, example_1, execute
 from model_runs import answer_texts, answers, fact_values, healthy, led, request_bytes
 
 from portfolio_rebalance.agents.budget import Budget

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import pytest
@@ -81,12 +82,8 @@ class Desk:
                 run=lambda given: str(self.ask([given])[0]),
                 run_together=self.ask,
             ),
-            Tool(
-                name="change", description="Changes.", arguments=Word, run=self.change, changes_state=True
-            ),
-            Tool(
-                name="submit", description="Hands in.", arguments=Word, run=self.submit, changes_state=True
-            ),
+            Tool(name="change", description="Changes.", arguments=Word, run=self.change, changes_state=True),
+            Tool(name="submit", description="Hands in.", arguments=Word, run=self.submit, changes_state=True),
         )
 
 
@@ -213,7 +210,7 @@ def test_the_cache_is_marked_on_system_and_last_block_and_nowhere_else():
 
 def test_each_request_begins_with_the_one_before_it():
     talked = talk(uses(("look", {"what": "a"})), says("I think."), SUBMIT)
-    for before, after in zip(talked.calls, talked.calls[1:], strict=False):
+    for before, after in pairwise(talked.calls):
         fixed = {key: value for key, value in before.request.items() if key != "messages"}
         assert {key: after.request[key] for key in fixed} == fixed
         old = json.loads(request_bytes(before).replace(b',"cache_control":{"type":"ephemeral"}', b""))
@@ -239,7 +236,11 @@ def test_progress_is_told_of_each_turn():
 def test_arguments_that_do_not_fit_are_answered_with_what_is_wrong():
     talked = talk(uses(("look", {"what": "z"})), SUBMIT)
     assert answers(talked.calls[1]) == [
-        result(1, "The arguments of look are not acceptable: what: Input should be 'a', 'b' or 'c'.", refused=True)
+        result(
+            1,
+            "The arguments of look are not acceptable: what: Input should be 'a', 'b' or 'c'.",
+            refused=True,
+        )
     ]
     assert (talked.reason, talked.ran) == ("", ("submit good",))
 
@@ -454,7 +455,9 @@ def test_blank_text_is_not_sent_back():
     assert sent[1] == {"role": "assistant", "content": [{"type": "text", "text": "Hm."}]}
 
 
-@pytest.mark.parametrize("step", [stops("refusal", "I cannot."), uses(("submit", {"word": "x"}), stop_reason="refusal")])
+@pytest.mark.parametrize(
+    "step", [stops("refusal", "I cannot."), uses(("submit", {"word": "x"}), stop_reason="refusal")]
+)
 def test_a_refusal_ends_it_at_once(step):
     talked = talk(step)
     assert (talked.reason, talked.ran) == ("the model refused", ())
@@ -525,7 +528,8 @@ def test_it_may_finish_in_its_last_turn():
 
 
 @pytest.mark.parametrize(
-    "error", [ReplayMismatchError("differs", where="t.jsonl:1", fix="Record."), ScriptMismatchError("no step")]
+    "error",
+    [ReplayMismatchError("differs", where="t.jsonl:1", fix="Record."), ScriptMismatchError("no step")],
 )
 def test_what_shows_that_the_run_is_another_one_passes_through(error):
     def differs(_call: Call) -> Reply:
@@ -541,12 +545,23 @@ def test_what_shows_that_the_run_is_another_one_passes_through(error):
 
 
 INPUTS = st.sampled_from(
-    [{}, {"what": "a"}, {"what": "z"}, {"word": "bad"}, {"word": "y" * 99}, {"what": 0.35}, "{", '{"a":1,"a":2}']
+    [
+        {},
+        {"what": "a"},
+        {"what": "z"},
+        {"word": "bad"},
+        {"word": "y" * 99},
+        {"what": 0.35},
+        "{",
+        '{"a":1,"a":2}',
+    ]
 )
 USES = st.builds(
     lambda asked, reason: uses(*asked, stop_reason=reason),
     st.lists(st.tuples(st.sampled_from(["look", "ask", "change", "submit", "rm -rf"]), INPUTS), max_size=4),
-    st.sampled_from(["tool_use", "tool_use", "tool_use", "end_turn", "max_tokens", None, "pause_turn", "refusal"]),
+    st.sampled_from(
+        ["tool_use", "tool_use", "tool_use", "end_turn", "max_tokens", None, "pause_turn", "refusal"]
+    ),
 )
 STEPS = st.one_of(
     USES,

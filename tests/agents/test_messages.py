@@ -18,7 +18,12 @@ def test_a_message_in_the_api_s_form_is_a_reply():
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
-        "content": [TEXT, {"type": "thinking", "thinking": "", "signature": "x"}, USE, {"type": "new", "z": 1}],
+        "content": [
+            TEXT,
+            {"type": "thinking", "thinking": "", "signature": "x"},
+            USE,
+            {"type": "new", "z": 1},
+        ],
         "model": "claude-opus-5-5",
         "stop_reason": "tool_use",
         "stop_sequence": None,
@@ -72,7 +77,9 @@ def test_what_is_no_message_is_malformed(message, detail):
     assert str(caught.value) == f"malformed: {detail}"
 
 
-@pytest.mark.parametrize("message", [{}, {"content": None}, {"content": [], "usage": "many", "stop_reason": 3}])
+@pytest.mark.parametrize(
+    "message", [{}, {"content": None}, {"content": [], "usage": "many", "stop_reason": 3}]
+)
 def test_an_empty_message_is_one_without_a_stop_reason(message):
     assert reply_from(message) == Reply(content=(), stop_reason=None, usage=Usage())
 
@@ -89,7 +96,9 @@ def test_a_reply_is_the_same_after_it_was_written_down(reply):
 
 @given(st.dictionaries(st.sampled_from(["content", "usage", "stop_reason", "model"]), JSON) | JSON)
 def test_whatever_came_is_a_reply_or_malformed(message):
+    kind = ""
     try:
         reply_from(message)
     except ModelError as fault:
-        assert fault.kind == "malformed"
+        kind = fault.kind
+    assert kind in {"", "malformed"}

@@ -1,12 +1,11 @@
-"""The orchestrator: what it must do before it may submit, what of its verdict takes effect, what it may start."""
+"""The orchestrator: what it must do before it may submit, and what of its verdict takes effect."""
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
-from executing import EXAMPLE_1, Told, config_text, example_1
+from executing import EXAMPLE_1, config_text, example_1
 from model_runs import (
     EXPLANATION,
     WITHOUT_CITATION,
@@ -23,15 +22,13 @@ from model_runs import (
     reviewers_of,
     short_of_history,
     submit,
-    unreachable,
     within_limits,
 )
 from workspaces import changed
 
-from portfolio_rebalance.agents.messages import Call, ModelError, Reply
+from portfolio_rebalance.agents.messages import ModelError
 from portfolio_rebalance.agents.scripted import Step, says, stops, uses
 from portfolio_rebalance.records import RebalanceResult, canonical_bytes
-from portfolio_rebalance.workspace.ledger import LEDGER
 
 RANK = {"HOLD": 0, "OPTIONAL": 1, "REBALANCE": 2, "BLOCKED": 3}
 ALL_MISSING = ("compliance", "impact", "the review of quantitative_analyst", "the review of risk_manager")
@@ -55,11 +52,15 @@ def test_a_healthy_run_takes_five_calls_and_changes_nothing(tmp_path):
     assert len(run.calls) == 5 <= 8
     assert run.result.driver == "model"
     advice = run.advice
-    assert (advice.verdict, advice.recommended_mode, advice.mode_taken) == ("accept", "correlation_aware", False)
+    assert (advice.verdict, advice.recommended_mode, advice.mode_taken) == (
+        "accept",
+        "correlation_aware",
+        False,
+    )
     assert (advice.ask_person, advice.completed_by_code, advice.notes) == (False, (), ())
     assert advice.explained_by == "model"
     assert advice.explanation.startswith("STR-001 and STR-003 move together and hold more than their limit.")
-    assert "64.3%" in advice.explanation
+    assert "64.3" in advice.explanation
     rules = by_rules(root)
     assert run.result.candidates == rules.candidates
     assert run.result.decision == rules.decision
@@ -105,11 +106,13 @@ def test_it_may_not_submit_before_it_has_looked_and_asked(tmp_path):
     ],
 )
 def test_what_was_seen_of_another_draft_does_not_count(tmp_path, looks, missing):
-    script = healthy(orchestrator=[*looks, submit(), stops("refusal")], quantitative_analyst=[], risk_manager=[])
+    script = healthy(
+        orchestrator=[*looks, submit(), stops("refusal")], quantitative_analyst=[], risk_manager=[]
+    )
     for step in looks:
         if step is looks[-1] and len(looks) == 2:
             draft = "D1" if missing == ALL_MISSING[:2] else "D2"
-            script |= dict.fromkeys(reviewers_of(draft), [reviewed()])
+            script |= {name: [reviewed()] for name in reviewers_of(draft)}
     run = led(example_1(tmp_path), script)
     assert answer_texts(run.of("orchestrator")[len(looks) + 1]) == [_needs(*missing)]
     assert run.advice.completed_by_code == missing
@@ -152,11 +155,15 @@ def test_a_draft_that_does_not_exist_is_refused_by_name(tmp_path):
 # --- its words -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("faulty", [WITHOUT_CITATION, "It falls by half, so act.", "See {F9999}.", "Buy `now`."])
+@pytest.mark.parametrize(
+    "faulty", [WITHOUT_CITATION, "It falls by half, so act.", "See {F9999}.", "Buy `now`."]
+)
 def test_words_that_cannot_be_shown_are_asked_for_once_more(tmp_path, faulty):
     run = led(
         example_1(tmp_path),
-        healthy(orchestrator=[look(), ask_both(), submit(explanation=faulty), submit(explanation=EXPLANATION)]),
+        healthy(
+            orchestrator=[look(), ask_both(), submit(explanation=faulty), submit(explanation=EXPLANATION)]
+        ),
     )
     (answer,) = answers(run.of("orchestrator")[3])
     assert answer["content"].startswith("Not accepted yet: ")
@@ -186,7 +193,10 @@ def test_a_refusal_for_what_is_missing_does_not_use_up_the_second_chance_of_its_
 
 
 FAILING: list[tuple[list[Step], str]] = [
-    ([ModelError("credentials", "HTTP 401 authentication_error")], "credentials: HTTP 401 authentication_error"),
+    (
+        [ModelError("credentials", "HTTP 401 authentication_error")],
+        "credentials: HTTP 401 authentication_error",
+    ),
     ([ModelError("unreachable", "ConnectError")], "unreachable: ConnectError"),
     ([stops("refusal")], "the model refused"),
     ([says("I would hold."), says("Yes, hold.")], "it did not finish with a call of its tool"),
@@ -231,7 +241,9 @@ def test_a_budget_of_one_call_still_gives_a_plan(tmp_path):
 
 def _switched(root: Path, *, to: str, verdict: str = "accept", **request: object) -> Led:
     draft = next(
-        f"D{number}" for number, one in enumerate(ready(root, **request).candidates, start=1) if one.mode == to
+        f"D{number}"
+        for number, one in enumerate(ready(root, **request).candidates, start=1)
+        if one.mode == to
     )
     return led(root, healthy(verdict, draft=draft, explanation="It is the better one."), **request)
 
@@ -239,7 +251,11 @@ def _switched(root: Path, *, to: str, verdict: str = "accept", **request: object
 def test_another_draft_becomes_the_plan_and_waits_for_a_person(tmp_path):
     run = _switched(within_limits(tmp_path, seed=1), to="performance_weighted")
     advice, result = run.advice, run.result
-    assert (advice.recommended_mode, advice.mode_taken, advice.ask_person) == ("performance_weighted", True, True)
+    assert (advice.recommended_mode, advice.mode_taken, advice.ask_person) == (
+        "performance_weighted",
+        True,
+        True,
+    )
     assert advice.notes == ()
     assert (result.mode, result.requested_mode) == ("performance_weighted", "correlation_aware")
     assert result.fallback == "the orchestrator recommends performance_weighted over correlation_aware"
@@ -255,7 +271,13 @@ def test_another_draft_becomes_the_plan_and_waits_for_a_person(tmp_path):
 
 APPROVED_BY_CONFIGURATION = config_text("execution: {mode: auto_execute, approval_required: false}")
 NOT_TAKEN = [
-    ("asked for", {}, {"mode": "correlation-aware"}, "performance_weighted", "this run was asked for that mode"),
+    (
+        "asked for",
+        {},
+        {"mode": "correlation-aware"},
+        "performance_weighted",
+        "this run was asked for that mode",
+    ),
     (
         "pre-approval",
         {"config": APPROVED_BY_CONFIGURATION},
@@ -327,7 +349,11 @@ def _optional_improvement(folder: Path) -> Path:
         (_optional_improvement, "downgrade_optional", ("OPTIONAL", "improvement")),
         (within_limits, "downgrade_optional", ("HOLD", "none")),
         (example_1, "downgrade_hold", ("REBALANCE", "compliance")),
-        (lambda folder: within_limits(folder, drifted=True, seed=1), "downgrade_hold", ("REBALANCE", "drift")),
+        (
+            lambda folder: within_limits(folder, drifted=True, seed=1),
+            "downgrade_hold",
+            ("REBALANCE", "drift"),
+        ),
     ],
 )
 def test_nothing_is_raised_and_no_demand_is_lowered(tmp_path, make, verdict, stays):
@@ -340,7 +366,8 @@ def test_nothing_is_raised_and_no_demand_is_lowered(tmp_path, make, verdict, sta
     assert run.result.status == rules.status
     if stays[1] != "improvement":
         assert run.advice.notes == (
-            f"the orchestrator asked to lower the recommendation; {stays[0]} stays, because its basis is {stays[1]}",
+            f"the orchestrator asked to lower the recommendation; {stays[0]} stays, "
+            f"because its basis is {stays[1]}",
         )
 
 
@@ -359,147 +386,3 @@ def test_a_blocked_run_stays_blocked(tmp_path, verdict, draft):
     assert (run.result.status, run.result.exit_code, run.result.plan) == ("blocked", 13, None)
     assert run.result.decision == rules.decision
     assert run.result.mode == rules.mode
-
-
-# --- pre-approval ----------------------------------------------------------------------------------------
-
-
-WITHDRAWN: list[tuple[str, Step]] = [
-    ("accept_ask_person", reviewed()),
-    ("downgrade_hold", reviewed()),
-    ("accept", reviewed("reject", ("other", "It is unwise."))),
-]
-
-
-def test_what_the_configuration_pre_approves_is_executed_where_models_accept_it(tmp_path):
-    run = led(
-        example_1(tmp_path, config=APPROVED_BY_CONFIGURATION),
-        healthy(order_executor=[uses(("submit_explanation", {"text": "All of it was executed."}))]),
-    )
-    assert run.result.status == "executed", run.result.error
-    assert run.result.batch_explained == "All of it was executed."
-    assert all("execute" not in tool["name"] for call in run.calls for tool in call.request["tools"])
-
-
-@pytest.mark.parametrize(("verdict", "review"), WITHDRAWN)
-def test_a_model_withdraws_pre_approval(tmp_path, verdict, review):
-    root = example_1(tmp_path, config=APPROVED_BY_CONFIGURATION)
-    run = led(root, healthy(verdict, risk_manager=[review]))
-    assert (run.result.status, run.result.execution) == ("planned", None)
-    assert run.advice.ask_person is True
-    assert _executions(root) == 0
-
-
-def _executions(root: Path) -> int:
-    with sqlite3.connect(root / LEDGER) as connection:
-        return int(connection.execute("SELECT count(*) FROM executions").fetchone()[0])
-
-
-# --- execute ---------------------------------------------------------------------------------------------
-
-
-def _executes(plan_id: str | None = None) -> Step:
-    """The model asks for the plan that submit named, or for another one."""
-
-    def step(call: Call) -> Reply:
-        told = answer_texts(call)[0]
-        named = told.removeprefix("Accepted. The plan is ").partition(".")[0]
-        made = uses(("execute_rebalance_trades", {"plan_id": plan_id or named}))
-        assert callable(made)
-        return made(call)
-
-    return step
-
-
-EXPLAINS: list[Step] = [uses(("submit_explanation", {"text": "All of it was executed."}))]
-
-
-def test_the_tool_that_executes_is_offered_only_where_a_person_asked_for_it(tmp_path):
-    for name, request, offered in (("dry", {"dry_run": True}, False), ("bare", {}, False), ("execute", {"execute": True}, True)):
-        folder = tmp_path / name
-        folder.mkdir()
-        script = healthy()
-        if offered:
-            script |= {"orchestrator": [look(), ask_both(), submit(), stops("refusal")], "order_executor": EXPLAINS}
-        run = led(example_1(folder), script, person=Told(), **request)
-        names = {tool["name"] for call in run.of("orchestrator") for tool in call.request["tools"]}
-        assert ("execute_rebalance_trades" in names) == offered
-
-
-def test_a_plan_is_executed_once_by_its_id_after_it_was_submitted(tmp_path):
-    root, person = example_1(tmp_path), Told()
-    steps: list[Step] = [
-        uses(("execute_rebalance_trades", {"plan_id": "a" * 64}), ("verify_allocation_compliance", {"draft_id": "D1"}), ("simulate_rebalance_impact", {"draft_id": "D1"})),
-        ask_both(),
-        submit(),
-        _executes("b" * 64),
-        _executes(),
-    ]
-    wrong = dict(healthy(orchestrator=[*steps[:4], stops("refusal")]), order_executor=EXPLAINS)
-    run = led(root, wrong, person=person, execute=True)
-    own = run.of("orchestrator")
-    assert answer_texts(own[1])[0] == "There is no plan to execute. Submit a draft first."
-    plan_id = run.result.plan_id
-    assert answer_texts(own[3]) == [f"Accepted. The plan is {plan_id}. It may be executed now, by its id."]
-    assert answer_texts(own[4]) == ["That is not the plan of this run; its id is in the answer to submit."]
-    # The person asked for it: whatever the model does, code executes what the person approves.
-    assert run.result.status == "executed"
-    assert _executions(root) == 1
-    assert len(person.shown) == 1
-
-
-def test_the_model_may_start_what_a_person_approves(tmp_path):
-    root, person = example_1(tmp_path), Told()
-    script = healthy(orchestrator=[look(), ask_both(), submit(), _executes()], order_executor=EXPLAINS)
-    run = led(root, script, person=person, execute=True)
-    assert run.result.status == "executed", run.result.error
-    assert run.result.execution is not None
-    assert run.result.execution.plan_id == run.result.plan_id
-    assert (len(run.of("orchestrator")), len(person.shown), _executions(root)) == (4, 1, 1)
-    assert run.result.batch_explained == "All of it was executed."
-
-
-def test_submit_and_execute_in_one_message_do_neither(tmp_path):
-    root = example_1(tmp_path)
-    at_once = uses(
-        ("submit", {"draft_id": "D1", "verdict": "accept", "explanation": ""}),
-        ("execute_rebalance_trades", {"plan_id": "a" * 64}),
-    )
-    script = healthy(orchestrator=[look(), ask_both(), at_once, stops("refusal")])
-    run = led(root, script, person=Told(answers=False), execute=True)
-    told = (
-        "Only one call of submit and execute_rebalance_trades may stand in a message; none was done. Send one."
-    )
-    assert answer_texts(run.of("orchestrator")[3]) == [told, told]
-    assert run.advice.verdict is None
-    assert run.result.status == "refused"
-    assert _executions(root) == 0
-
-
-@pytest.mark.parametrize(("person", "code"), [(Told(answers=False), "not_approved"), (None, "not_approved")])
-def test_nothing_is_executed_without_a_person_s_word(tmp_path, person, code):
-    root = example_1(tmp_path)
-    script = healthy(orchestrator=[look(), ask_both(), submit(), _executes()])
-    run = led(root, script, person=person, execute=True)
-    assert run.result.status == "refused"
-    assert run.result.error is not None
-    assert (run.result.error.code, run.result.exit_code) == (code, 11)
-    assert run.result.plan_id is not None  # the plan stays, for a person to approve
-    assert run.advice.verdict == "accept"
-    assert (run.result.execution, _executions(root)) == (None, 0)
-
-
-def test_there_is_nothing_to_execute_where_a_model_held_the_run(tmp_path):
-    root = within_limits(tmp_path, seed=1, config=BY_PERFORMANCE)
-    script = healthy("downgrade_hold", explanation="The gain is doubtful.")
-    run = led(root, script, person=Told(), execute=True)
-    assert (run.result.status, run.result.execution) == ("hold", None)
-    assert len(run.of("orchestrator")) == 3  # and it is over once that is submitted
-
-
-def test_a_model_that_never_answers_does_not_keep_a_person_from_executing(tmp_path):
-    root = example_1(tmp_path)
-    script = {**unreachable(), "order_executor": [ModelError("credentials", "HTTP 401")]}
-    run = led(root, script, person=Told(), execute=True)
-    assert (run.result.status, run.result.driver) == ("executed", "rules")
-    assert run.result.batch_explained == ""

@@ -7,7 +7,6 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import pytest
 from executing import Told, example_1
 from model_runs import by_rules, healthy, led, unreachable
 from workspaces import AS_OF
@@ -45,8 +44,8 @@ def spend(*, provider: str = "anthropic", dollars: str = "0.012345", agent: str 
 def rows(root: Path) -> list[tuple[object, ...]]:
     with sqlite3.connect(root / LEDGER) as connection:
         return connection.execute(
-            "SELECT run_id, at, provider, agent, model, calls, input_tokens, output_tokens, cache_read_tokens,"
-            " cache_write_tokens, dollars, seconds FROM model_calls ORDER BY number"
+            "SELECT run_id, at, provider, agent, model, calls, input_tokens, output_tokens,"
+            " cache_read_tokens, cache_write_tokens, dollars, seconds FROM model_calls ORDER BY number"
         ).fetchall()
 
 
@@ -60,7 +59,20 @@ def test_a_row_for_each_agent(tmp_path):
     root = example_1(tmp_path)
     keep_spend(root, run_id="run-1", at=AS_OF, spend=spend())
     assert rows(root) == [
-        ("run-1", "2025-02-05T02:00:00Z", "anthropic", "orchestrator", "claude-opus-5-5", 3, 10, 20, 30, 40, "0.012345", 2.5)
+        (
+            "run-1",
+            "2025-02-05T02:00:00.000000Z",
+            "anthropic",
+            "orchestrator",
+            "claude-opus-5-5",
+            3,
+            10,
+            20,
+            30,
+            40,
+            "0.012345",
+            2.5,
+        )
     ]
 
 
@@ -132,9 +144,8 @@ def test_a_ledger_of_the_version_before_is_read_and_brought_up_to_date(tmp_path)
     assert len(rows(root)) == 3
 
 
-@pytest.mark.parametrize("person", [Told()])
-def test_an_approved_plan_s_explanation_is_paid_for_too(tmp_path, person):
-    root = example_1(tmp_path)
+def test_the_explanation_of_a_batch_is_counted_too(tmp_path):
+    root, person = example_1(tmp_path), Told()
     script = healthy(order_executor=[uses(("submit_explanation", {"text": "All of it was executed."}))])
     script["orchestrator"] = [*script["orchestrator"], stops("refusal")]
     led(root, script, person=person, execute=True)

@@ -28,10 +28,9 @@ def test_what_json_can_hold_is_read_as_it_is(value):
 def test_anything_else_is_refused_and_nothing_else_is_raised(text):
     try:
         value = strict_json(text)
-    except ValueError as fault:
-        assert str(fault)
-    else:
-        assert json.loads(text) == value
+    except ValueError:
+        return
+    assert json.loads(text) == value
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pytest
 from executing import EXAMPLE_1, Told, example_1
-from model_runs import healthy, led, look, ask_both, submit
+from model_runs import ask_both, healthy, led, look, submit
 from pydantic import Field
 
 from portfolio_rebalance.agents.budget import Budget

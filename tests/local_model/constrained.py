@@ -43,7 +43,7 @@ def offered(request: Request) -> list[ToolSpec]:
 
 
 def answer_schema(tools: Sequence[ToolSpec]) -> dict[str, Any]:
-    """The JSON schema of one call of any of some tools; references inside a tool's schema still lead there."""
+    """JSON schema of one call of any of some tools; references within a tool's schema lead there still."""
     definitions: dict[str, Any] = {}
     calls = []
     for tool in tools:
@@ -67,7 +67,8 @@ def grammar(schema: dict[str, Any]) -> str:
 
     As ``response_format`` the schema would be held to as well, but its ``x-guidance`` would be lost.
     """
-    return f"%llguidance {{}}\nstart: %json {json.dumps({'x-guidance': {'whitespace_flexible': False}} | schema)}"
+    rules = {"x-guidance": {"whitespace_flexible": False}} | schema
+    return f"%llguidance {{}}\nstart: %json {json.dumps(rules)}"
 
 
 def write_call(name: str, arguments: dict[str, Any]) -> str:

@@ -211,14 +211,14 @@ def _handler_of(adapter: Adapter) -> type[BaseHTTPRequestHandler]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             name = self.path.partition("?")[0].removeprefix("/v1/models/")
             if name == MODEL_ID:
                 self._send(200, _model_info())
             else:
                 self._send_error(_RefusedError(404, "not_found_error", f"{self.path}: no such model"))
 
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             try:
                 if self.path.partition("?")[0] != "/v1/messages":

@@ -1,15 +1,18 @@
 """The small model itself: SmolLM2-135M-Instruct in this process, the same answer to the same question.
 
-Temperature 0, one thread that writes, and no reuse of what was read before: with a warm cache the same
-prompt is read in other portions, and the answer can turn out different. Reading takes two threads, which
-changes no bit of the answer.
+Temperature 0, and one thread that writes. Reading is slow (a page takes seconds), so what a conversation has
+read is kept, and its next turn reads only what is new. That alone would change answers: the same words read
+in other portions come out slightly different, and at a close call another word is written. So every chat is
+read in the same portions, one for each turn of the user's, whether or not they were read before, and what the
+model wrote itself is read again like anybody else's words. The last token of a portion is always read twice,
+because going back to the end of a portion does that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from chat_form import Turn
 from weights import weights
@@ -30,6 +33,8 @@ CONTEXT_TOKENS = 8192
 """Of prompt and answer together: what the model was trained for."""
 REPLY_TOKENS = 512
 """Longest answer, whatever a request allows: it never says anything useful after that."""
+_KEPT = 3
+"""So many conversations go on at once without being read anew: an orchestrator's and two reviewers'."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,37 +103,25 @@ class SmallModel:
 
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
-        params.n_ctx = CONTEXT_TOKENS
-        params.n_parallel = 1
+        params.n_parallel = _KEPT
+        params.n_ctx = _KEPT * CONTEXT_TOKENS
         params.cache_ram_mib = 0
         params.offline = True
         params.ui = False
         params.verbosity = 0
         params.cpuparams.n_threads = 1
-        params.cpuparams_batch.n_threads = 2
+        params.cpuparams_batch.n_threads = 2  # changes no bit of the answer
         params.cpuparams.poll = params.cpuparams_batch.poll = 0
         self._server = xllamacpp.Server(params)
+        self._kept: dict[int, list[Turn]] = {slot: [] for slot in range(_KEPT)}
+        """Of each slot: the chat it has read; the one that was used last stands last."""
 
     def answer(self, chat: Sequence[Turn], *, grammar: str, max_tokens: int) -> Answer:
         """See :class:`Model`."""
+        portions = [list(chat[: end + 1]) for end, turn in enumerate(chat) if turn["role"] == "user"]
+        slot = self._read(portions)
         most = min(max_tokens, REPLY_TOKENS)
-        body = {
-            "messages": list(chat),
-            "max_tokens": most,
-            "temperature": 0,
-            "seed": 1,
-            "cache_prompt": False,
-            **({"grammar": grammar} if grammar else {}),
-        }
-        try:
-            found = self._server.handle_chat_completions(body)
-        except ValueError as fault:
-            raise BadGrammarError(str(fault)) from None
-        if "error" in found:
-            error = found["error"]
-            if error.get("type") == "exceed_context_size_error":
-                raise TooLongError(error["n_prompt_tokens"], CONTEXT_TOKENS)
-            raise BadGrammarError(str(error.get("message")))
+        found = self._ask(portions[-1], slot=slot, max_tokens=most, reuse=True, grammar=grammar)
         [choice], usage = found["choices"], found["usage"]
         tokens = usage["completion_tokens"]
         cut = choice["finish_reason"] == "length"
@@ -138,3 +131,42 @@ class SmallModel:
             prompt_tokens=usage["prompt_tokens"],
             tokens=tokens,
         )
+
+    def _read(self, portions: list[list[Turn]]) -> int:
+        """Have a slot read a chat, whose beginnings are the portions, and say which."""
+        slot, known = next(iter(self._kept)), 0  # the one that was not used for longest
+        for other, kept in self._kept.items():
+            if kept in portions and portions.index(kept) + 1 > known:
+                slot, known = other, portions.index(kept) + 1
+        del self._kept[slot]
+        self._kept[slot] = []  # until all went well
+        if known:
+            self._ask(portions[known - 1], slot=slot, max_tokens=0, reuse=True)  # forget what was written
+        for number, portion in enumerate(portions[known:], start=known):
+            self._ask(portion, slot=slot, max_tokens=0, reuse=number > 0)
+            self._ask(portion, slot=slot, max_tokens=0, reuse=True)
+        self._kept[slot] = portions[-1]
+        return slot
+
+    def _ask(
+        self, chat: Sequence[Turn], *, slot: int, max_tokens: int, reuse: bool, grammar: str = ""
+    ) -> dict[str, Any]:
+        body = {
+            "messages": list(chat),
+            "max_tokens": max_tokens,
+            "temperature": 0,
+            "seed": 1,
+            "id_slot": slot,
+            "cache_prompt": reuse,
+            **({"grammar": grammar} if grammar else {}),
+        }
+        try:
+            found: dict[str, Any] = self._server.handle_chat_completions(body)
+        except ValueError as fault:
+            raise BadGrammarError(str(fault)) from None
+        if "error" in found:
+            error = found["error"]
+            if error.get("type") == "exceed_context_size_error":
+                raise TooLongError(error["n_prompt_tokens"], CONTEXT_TOKENS)
+            raise BadGrammarError(str(error.get("message")))
+        return found

@@ -10,8 +10,8 @@ from redaction_laws import HOSTILE, check, check_time, planted
 
 from portfolio_rebalance.redaction import Redactor
 
-CHUNKS = 40
-SETS_PER_CHUNK = 8
+CHUNKS = 30
+SETS_PER_CHUNK = 2
 
 
 @pytest.mark.proof

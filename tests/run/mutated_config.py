@@ -13,6 +13,20 @@ from portfolio_rebalance.errors import BrokerError, ConfigError, HaltedError, Re
 __all__ = ["ANOTHER_VALUE", "REFUSED_VALUE", "config_mutations"]
 
 ANOTHER_VALUE: Final[Mapping[str, str]] = {
+    "llm.provider": "rules",
+    "llm.max_turns": "4",
+    "llm.max_calls": "7",
+    "llm.max_tokens": "300000",
+    "llm.max_seconds": "200",
+    "llm.max_dollars": "2",
+    **{
+        f"llm.agents.{agent}.{key}": value
+        for agent in (
+            *("orchestrator", "quantitative_analyst", "risk_manager"),
+            *("order_executor", "monitor", "feedback"),
+        )
+        for key, value in (("model", "claude-opus-5"), ("effort", "high"), ("max_tokens", "5000"))
+    },
     "drift_thresholds.individual_drift_percent": "6",
     "drift_thresholds.portfolio_drift_percent": "2.1",
     "drift_thresholds.auto_rebalance_threshold": "9",
@@ -73,7 +87,6 @@ REFUSED_VALUE: Final[Mapping[str, tuple[str, type[RebalanceError], str]]] = {
     "learning.extract_learnings": ("false", ConfigError, "not part of this version"),
     "learning.update_algorithm_on_divergence": ("false", ConfigError, "not part of this version"),
     "learning.feedback_agent_enabled": ("false", ConfigError, "not part of this version"),
-    "llm": ("{model: x}", ConfigError, "not part of this version"),
     "notifications": ("[x]", ConfigError, "not part of this version"),
     "retention_days": ("401", ConfigError, "not part of this version"),
 }
@@ -111,5 +124,7 @@ def config_mutations() -> Iterator[Mutation]:
 
 
 def _line(key: str, value: str) -> str:
-    section, _, name = key.rpartition(".")
-    return f"{section}: {{{name}: {value}}}" if section else f"{name}: {value}"
+    first, *inner = key.split(".")
+    for name in reversed(inner):
+        value = f"{{{name}: {value}}}"
+    return f"{first}: {value}"

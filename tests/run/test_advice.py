@@ -1,7 +1,7 @@
 """What a model may change: every way to say it, against every ruling of code, and nothing gets past.
 
-Code's rulings are drawn at random here, sensible together or not: what holds for all of them needs no trust in
-how they were made.
+Code's rulings are drawn at random here, sensible together or not: what holds for all of them needs no trust
+in how they were made.
 """
 
 from __future__ import annotations
