@@ -14,12 +14,14 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+DEMO_TRANSCRIPT = ROOT / "portfolio_rebalance/evals/transcripts/demo.jsonl"
 PROGRAM = Path(sys.executable).with_name("trading-portfolio-rebalance")
 BLOCK = re.compile(
     r"(<!-- output: (?P<command>[^\n]+?) -->\n```text\n)(?P<text>.*?)(```\n<!-- end -->)", re.DOTALL
@@ -29,7 +31,8 @@ BLOCK = re.compile(
 def output_of(command: str, folder: Path) -> str:
     """What a command of ours prints in the folder of the demo.
 
-    ``a | head -N`` keeps the first N lines, ``a | tail -N`` the last. ``PLAN`` is the newest plan. What only
+    ``a | head -N`` keeps the first N lines, ``a | tail -N`` the last, ``a | from "WORDS" -N`` so many from the
+    first that begins with the words. ``PLAN`` is the newest plan. What only
     a person at a terminal may do is done at one, with the answer that it asks for.
     """
     typed, _, kept = command.partition(" | ")
@@ -43,8 +46,12 @@ def output_of(command: str, folder: Path) -> str:
         done = subprocess.run([PROGRAM, *words[1:]], cwd=folder, capture_output=True, text=True, check=True)
         text = done.stdout
     lines = [line.rstrip() for line in text.splitlines()]
-    end, _, count = kept.partition(" -")
-    if kept:
+    end, _, count = kept.rpartition(" -")
+    if end.startswith("from "):
+        words = shlex.split(end)[1]
+        first = next(number for number, line in enumerate(lines) if line.startswith(words))
+        lines = lines[first : first + int(count)]
+    elif kept:
         lines = lines[: int(count)] if end == "head" else lines[-int(count) :]
     return "\n".join(lines) + "\n"
 
@@ -78,6 +85,7 @@ def generated() -> dict[Path, str]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         subprocess.run([PROGRAM, "init", "--demo", "."], cwd=folder, capture_output=True, check=True)
+        shutil.copy(DEMO_TRANSCRIPT, folder)
         readme = ROOT / "README.md"
         text = BLOCK.sub(
             lambda block: block[1] + output_of(block["command"], folder) + block[4], readme.read_text("utf-8")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import random
 import sqlite3
 from pathlib import Path
+from urllib.parse import quote
 
 import canaries
 import pytest
@@ -46,6 +48,32 @@ def test_a_known_value_is_found_within_a_longer_blob_and_over_a_line_break(name:
         settings_seen.add(setting)
         assert "[secret" in check(REDACTOR, text, canaries.SECRETS).replace("[secret]", ""), setting
     assert len(settings_seen) == 3 * len(canaries.ENCODINGS)
+
+
+@pytest.mark.parametrize("offset", range(5))
+def test_separators_within_a_fragment_or_an_encoding_make_no_difference(offset: int) -> None:
+    secret = canaries.SECRETS["PORTFOLIO_REBALANCE_API_KEY"]
+    data = b"k" * offset + secret.encode() + b"k"
+    for text in (
+        secret[offset : offset + 16],
+        base64.b32encode(data).decode(),
+        base64.b64encode(data).decode(),
+    ):
+        assert "[secret PORTFOLIO_REBALANCE_API_KEY]" in REDACTOR.redact(".".join(text)), text
+
+
+def test_escapes_within_escapes_are_undone() -> None:
+    secret = "a<b>c&d<e>f&g<h>i&j<k>l&m"
+    redactor = Redactor({"X_PASSWORD": secret})
+    text = secret
+    for escape in (
+        html.escape,
+        lambda one: quote(one, safe=""),
+        html.escape,
+        lambda one: quote(one, safe=""),
+    ):
+        text = escape(text)
+        assert "[secret X_PASSWORD]" in redactor.redact(text), text
 
 
 def test_what_stands_around_a_known_value_stays() -> None:

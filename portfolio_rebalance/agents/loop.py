@@ -24,6 +24,7 @@ _MOST_REPAIRS: Final = 2
 _MOST_PAUSES: Final = 3
 _MOST_EQUAL: Final = 3
 _MOST_CALLS_IN_A_MESSAGE: Final = 16
+_REASONS: Final = ("end_turn", "max_tokens", "model_context_window_exceeded", "stop_sequence")
 _ENDED: Final = ("end_turn", "stop_sequence")
 
 
@@ -58,8 +59,12 @@ class _Talk:
     client: ModelClient
     purse: Purse
     messages: list[Json]
+    tools: list[Json] = field(init=False)
     repairs: int = 0
     asked: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.tools = [tool.spec() for tool in self.agent.tools]
 
 
 class _Over(Exception):  # noqa: N818 - an ending, not a fault
@@ -128,7 +133,8 @@ def _message(talk: _Talk, turn: int) -> Reply:
                 pauses += 1
                 if pauses > _MOST_PAUSES:
                     raise _Over("the model paused too often")
-                talk.messages.append({"role": "assistant", "content": _sendable(reply)})
+                if content := _sendable(reply):
+                    talk.messages.append({"role": "assistant", "content": content})
                 continue
             if _is_complete(reply):
                 return reply
@@ -146,7 +152,7 @@ def _is_complete(reply: Reply) -> bool:
 
 def _asked(talk: _Talk, *, turn: int, attempt: int) -> Reply:
     agent = talk.agent
-    request = _request(agent, talk.messages)
+    request = _request(agent, talk.tools, talk.messages)
     length = len(json.dumps(request, separators=(",", ":")).encode())
     settings = agent.settings
     with talk.purse.call(
@@ -158,7 +164,7 @@ def _asked(talk: _Talk, *, turn: int, attempt: int) -> Reply:
     return reply
 
 
-def _request(agent: Agent, messages: Sequence[Json]) -> Json:
+def _request(agent: Agent, tools: Sequence[Json], messages: Sequence[Json]) -> Json:
     """The request: what never changes comes first, and the cache holds all of it up to the last message."""
     *before, last = messages
     *blocks, end = last["content"]
@@ -167,7 +173,7 @@ def _request(agent: Agent, messages: Sequence[Json]) -> Json:
         "model": agent.settings.model,
         "max_tokens": agent.settings.max_tokens,
         "system": [{"type": "text", "text": agent.system, "cache_control": {"type": "ephemeral"}}],
-        "tools": [tool.spec() for tool in agent.tools],
+        "tools": [*tools],
         "tool_choice": {"type": "auto"},
         "output_config": {"effort": agent.settings.effort},
         "messages": [*before, marked] if last["role"] == "user" else [*before, last],
@@ -272,6 +278,4 @@ def _nudge(agent: Agent) -> str:
 
 def _word(reason: str | None) -> str:
     """A stop reason of a stranger, as one short word."""
-    return (
-        "none" if reason is None else "".join(mark for mark in reason[:40] if mark.isalnum() or mark == "_")
-    )
+    return "none" if reason is None else reason if reason in _REASONS else "unknown"

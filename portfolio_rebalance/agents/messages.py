@@ -40,6 +40,7 @@ FaultKind = Literal[
 ]
 
 _MOST_TOKENS: Final = 10**12
+_ENDLESS: Final = 10**1000
 _DEEPEST: Final = 32
 
 
@@ -211,7 +212,9 @@ def _is_json(node: object, *, levels: int = _DEEPEST) -> bool:
         return all(isinstance(key, str) and _is_json(one, levels=levels - 1) for key, one in node.items())
     if isinstance(node, list):
         return all(_is_json(one, levels=levels - 1) for one in node)
-    return node is None or isinstance(node, str | bool | int) or (isinstance(node, float) and isfinite(node))
+    if isinstance(node, int):
+        return abs(node) < _ENDLESS
+    return node is None or isinstance(node, str) or (isinstance(node, float) and isfinite(node))
 
 
 def _usage(usage: object) -> Usage:

@@ -116,7 +116,8 @@ class _Desk:
                 mode_of(one.draft_id, self.sheet)
             except Refused as refused:
                 answers[key] = refused
-            if key not in answers and key not in self.reviewed and key not in asked:
+            known = key in self.reviewed and self.reviewed[key].asked
+            if key not in answers and not known and key not in asked:
                 asked.append(key)
         self._ask(asked)
         for key in {(one.role, one.draft_id) for one in given} - set(answers):
@@ -217,7 +218,12 @@ class _Desk:
     def _missing(self, draft: str) -> tuple[str, ...]:
         seen = self.seen.get(draft, set())
         parts = [part for part in ("compliance", "impact") if part not in seen]
-        return (*parts, *(f"the review of {role}" for role in ROLES if (role, draft) not in self.reviewed))
+        unasked = [
+            role
+            for role in ROLES
+            if (role, draft) not in self.reviewed or not self.reviewed[role, draft].asked
+        ]
+        return (*parts, *(f"the review of {role}" for role in unasked))
 
 
 def drive_by_model(

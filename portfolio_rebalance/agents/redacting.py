@@ -43,7 +43,12 @@ class RedactingClient:
             reply = self._inner.complete(call)
         except ModelError as error:
             raise ModelError(error.kind, self._redact(error.detail)) from None
-        return replace(reply, content=tuple(self._block(block) for block in reply.content))
+        return replace(
+            reply,
+            content=tuple(self._block(block) for block in reply.content),
+            stop_reason=None if reply.stop_reason is None else self._redact(reply.stop_reason),
+            model=self._redact(reply.model),
+        )
 
     def _block(self, block: Json) -> Json:
         if block.get("type") == "text":

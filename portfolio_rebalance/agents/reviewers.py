@@ -59,12 +59,14 @@ class Reviewed:
     Attributes:
         review: None where it came to nothing.
         reason: Why that is, or why its words were not used; empty where all went well.
+        asked: Whether a model was asked at all; not so where no call was left for it.
         kinds: Kinds of its concerns, and the ids of the facts each cites: what another agent is told.
     """
 
     review: Review | None
     reason: str
     kinds: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    asked: bool = True
 
 
 def review(
@@ -109,10 +111,11 @@ def review(
             ),
         ]
     )
+    had_calls = purse.left.calls > 0
     reason = converse(agent, opening=opening, client=client, purse=purse, progress=progress)
     found = desk.accepted or desk.pending
     if found is None:
-        return Reviewed(review=None, reason=reason)
+        return Reviewed(review=None, reason=reason, asked=had_calls)
     return found
 
 

@@ -21,9 +21,10 @@ def strict_json(text: str) -> Any:
         raise ValueError(f"more than {_MOST_CHARACTERS} characters")
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
+        deep = _depth(value) > _DEEPEST
     except RecursionError:
         raise ValueError(f"nested deeper than {_DEEPEST}") from None
-    if _depth(value) > _DEEPEST:
+    if deep:
         raise ValueError(f"nested deeper than {_DEEPEST}")
     try:
         json.dumps(value, ensure_ascii=False).encode()

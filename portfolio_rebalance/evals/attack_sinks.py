@@ -214,9 +214,11 @@ SINKS: Final[Mapping[str, Sink]] = {
     ),
     "strategy_id": Sink(programs=_BY_ANYONE, write=_as_id, refused=_NO_ID),
     "bootstrap_prose": Sink(
-        programs=_BY_ANYONE, write=lambda _spec, text: {"bootstrap_note": text}, refused=frozenset()
+        programs=_BY_ANYONE,
+        write=lambda _spec, text: {"bootstrap_note": text},
+        refused=frozenset({"second_state"}),
     ),
-    "config_comment": Sink(programs=_BY_ANYONE, write=_in_config("# {}".format), refused=_UNSEEN),
+    "config_comment": Sink(programs=_BY_ANYONE, write=_in_config("# {}".format), refused=_NO_LINE),
     "model_setting": Sink(
         programs=_BY_ANYONE,
         write=_in_config(lambda text: f"llm: {{agents: {{orchestrator: {{model: {json.dumps(text)}}}}}}}"),

@@ -108,7 +108,7 @@ def _payloads(goal: str, sink: str, forms: Sequence[str]) -> Iterator[Payload]:
 
 def _case(scenario: Scenario, *, goal: str, program: str, sink: str, said: Payload) -> AttackCase:
     place = SINKS[sink]
-    moves = PROGRAMS[program](AIMS[goal])
+    moves = {} if said.form in place.refused else PROGRAMS[program](AIMS[goal])
     spoken = planted(moves, place, said.text)
     run = scenario if place.write is None else _altered(scenario, sink=sink, said=said)
     at = "" if place.write is None else f"{sink}: {said.form}"

@@ -19,6 +19,7 @@ from portfolio_rebalance.skill import run_skill
 
 __all__ = ["build"]
 
+_DEPLOYED: Final = date(2024, 1, 1)
 _HOLE: Final = 12
 _NEW: Final = 10
 _JOINED: Final = 30
@@ -40,7 +41,7 @@ def build(spec: WorkspaceSpec, folder: Path) -> Path:
     for number in range(spec.many):
         strategies[f"STR-M{number:03d}"] = StrategySpec(capital=spec.many_capital)
     _write(root, "BOOTSTRAP.md", _bootstrap(spec, strategies, as_of))
-    _write(root, "knowledge/registry.yaml", _registry(spec, strategies))
+    _write(root, "knowledge/registry.yaml", _registry(spec, strategies, as_of))
     if spec.config:
         lines = "\n".join(f"  {line}" for line in spec.config.splitlines())
         _write(root, "config/portfolio-rebalance.yaml", f"portfolio_rebalance:\n{lines}\n")
@@ -102,7 +103,8 @@ def _target(one: StrategySpec, total: Decimal) -> Decimal:
     return round(100 * one.capital / total, 4)
 
 
-def _registry(spec: WorkspaceSpec, strategies: Mapping[str, StrategySpec]) -> str:
+def _registry(spec: WorkspaceSpec, strategies: Mapping[str, StrategySpec], as_of: datetime) -> str:
+    deployed = min(_DEPLOYED, as_of.date())
     lines = ["strategies:"]
     for key, one in strategies.items():
         lines += [
@@ -110,7 +112,7 @@ def _registry(spec: WorkspaceSpec, strategies: Mapping[str, StrategySpec]) -> st
             f"    name: {json.dumps(one.name or key)}",
             "    status: deployed",
             f"    target_allocation_percent: {_target(one, spec.total_capital)}",
-            "    deployed_on: 2024-01-01",
+            f"    deployed_on: {deployed}",
             f"    assets: [{', '.join(one.assets)}]",
             "    risk_profile: medium",
         ]

@@ -107,8 +107,8 @@ def client_of_transcript(
 def author(scenario: Scenario) -> Transcript:
     """Run what a scenario's script or healthy model does, and keep it as an authored transcript.
 
-    To commit one: write it to ``transcripts/``, and let a scenario of the same workspace name it. From then on
-    its answers are edited there, and its requests are made by :func:`reauthor_all`.
+    To commit one: write it to ``transcripts/``, and let a scenario of the same workspace name it. From then
+    on its answers are edited there, and its requests are made by :func:`reauthor_all`.
 
     Raises:
         BadDataError: The scenario has no script, or its run did not come to an end.

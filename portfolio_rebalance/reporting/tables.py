@@ -201,13 +201,11 @@ def _reviews(reviews: Sequence[Review]) -> Table:
         title="Reviews",
         columns=(*whole("role", "source", "verdict"), *left("concerns")),
         rows=tuple(
-            (
-                review.role.replace("_", " "),
-                review.source,
-                review.verdict,
-                "; ".join(review.concerns) or "none",
-            )
+            (review.role.replace("_", " "), review.source, review.verdict, concern)
+            if number == 0
+            else ("", "", "", concern)
             for review in reviews
+            for number, concern in enumerate(review.concerns or ("none",))
         ),
     )
 

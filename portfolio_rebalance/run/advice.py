@@ -48,7 +48,7 @@ class Situation:
 
     Attributes:
         mode: The mode that the request, the configuration or a fallback asks for.
-        fallback: Why that is not the requested one; empty when it is.
+        fallback: Why no model may choose the mode, because correlation is unknown; empty where one may.
         candidates: By mode.
         rule: The decision by code on a candidate.
     """

@@ -110,7 +110,7 @@ class Session:
                 request=self.request,
                 config=self.state.config,
                 mode=self.configured_mode,
-                fallback=self.fallback,
+                fallback="" if self.correlation.status == "evaluated" else self.correlation.reason,
                 candidates={candidate.mode: candidate for candidate in self.candidates},
                 rule=self.ruled,
             ),

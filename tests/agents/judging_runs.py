@@ -211,14 +211,17 @@ def _faults_of_the_mode(scene: Scene, result: RebalanceResult) -> Iterator[str]:
 
 
 def _faults_of_the_approval(scene: Scene, result: RebalanceResult) -> Iterator[str]:
-    """Where the run by rules needs a person, so does this one."""
+    """Where the run by rules needs a person, or a model asks for one, so does this one."""
     if result.plan is None:
         return
+    assert result.advice is not None
     config = scene.base.state.config
     for rested in (True, False):
         now = why_not_pre_approved(result, config=config, rested=rested)
         if now:
             continue
+        if result.advice.ask_person:
+            yield "a model asks for a person, and the plan is pre-approved"
         if scene.by_rules.plan is None:
             yield "there was no plan without a model, and now one is pre-approved"
         elif before := why_not_pre_approved(scene.by_rules, config=config, rested=rested):

@@ -330,6 +330,8 @@ def test_one_change_runs_after_every_read_of_its_message():
 def test_a_malformed_call_beside_an_accepted_one_does_not_matter():
     talked = talk(uses(("look", {"what": "z"}), ("submit", {"word": "good"})))
     assert (talked.reason, len(talked.calls)) == ("", 1)
+    third = uses(("look", {"what": "z"}), ("submit", {"word": "good"}))
+    assert talk(uses(("look", {"what": "x"})), uses(("look", {"what": "y"})), third).reason == ""
 
 
 @pytest.mark.parametrize(

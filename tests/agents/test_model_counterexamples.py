@@ -19,7 +19,7 @@ from portfolio_rebalance.records import RebalanceResult
 
 @dataclass(slots=True)
 class Says:
-    """A client that says these messages, in the API's form, and then refuses."""
+    """An orchestrator that says these messages, in the API's form, and then refuses; reviewers refuse."""
 
     messages: list[object]
     calls: list[Call] = field(default_factory=list)
@@ -30,8 +30,9 @@ class Says:
 
     def complete(self, call: Call) -> Reply:
         self.calls.append(call)
-        said = self.messages.pop(0) if self.messages else {"content": [], "stop_reason": "refusal"}
-        return reply_from(said)
+        if call.agent != "orchestrator" or not self.messages:
+            return reply_from({"content": [], "stop_reason": "refusal"})
+        return reply_from(self.messages.pop(0))
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,23 @@ def submits(draft: str = "D1", **more: object) -> dict[str, Any]:
 
 
 def uses(name: str, given: object) -> dict[str, Any]:
-    block = {"type": "tool_use", "id": "toolu_1", "name": name, "input": given}
-    return {"content": [block], "stop_reason": "tool_use"}
+    return asks((name, given))
+
+
+def asks(*tools: tuple[str, object]) -> dict[str, Any]:
+    blocks = [
+        {"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": given}
+        for number, (name, given) in enumerate(tools)
+    ]
+    return {"content": blocks, "stop_reason": "tool_use"}
+
+
+LOOKS = asks(
+    ("verify_allocation_compliance", {"draft_id": "D1"}),
+    ("simulate_rebalance_impact", {"draft_id": "D1"}),
+    ("request_review", {"role": "quantitative_analyst", "draft_id": "D1"}),
+    ("request_review", {"role": "risk_manager", "draft_id": "D1"}),
+)
 
 
 @pytest.mark.parametrize("content", [[], None, [{"type": "text", "text": " "}]])
@@ -67,6 +83,38 @@ def test_pauses_without_an_end_leave_the_run_to_the_rules(breach: Scene, content
     assert (result.driver, result.decision) == ("rules", breach.by_rules.decision)
     assert result.advice is not None
     assert result.advice.notes == ("no verdict from the orchestrator: the model paused too often",)
+
+
+@pytest.mark.parametrize(
+    "reason", [None, "", "end_turn", "max_tokens", "model_context_window_exceeded", "refusal", "TOOL_USE", 7]
+)
+def test_calls_of_a_message_that_does_not_say_it_calls_have_no_effect(breach: Scene, reason: object) -> None:
+    """A cut stream leaves a partial input that looks whole, without any stop reason."""
+    cut = {**submits(), "stop_reason": reason}
+    result = led(breach, cut, cut)
+    assert result.advice is not None
+    assert (result.driver, result.advice.verdict, result.advice.explanation) == ("rules", None, "")
+    assert led(breach, cut, submits()).driver == ("rules" if reason == "refusal" else "model")
+
+
+def test_only_the_very_id_of_this_run_s_plan_is_executed(breach: Scene) -> None:
+    accepted = submits()
+    own = breach.play(Says([LOOKS, accepted]), settings=Llm(), clock=lambda: 0.0, asked_to_execute=True)
+    plan_id = own.result.plan_id
+    assert plan_id is not None
+    assert own.executed == (), "it accepted a draft, and asked for nothing more"
+    for other in ("0" * 64, plan_id[:12], plan_id.upper(), f" {plan_id}", "D1", "", "../" + plan_id[3:]):
+        said = Says([LOOKS, accepted, uses("execute_rebalance_trades", {"plan_id": other})])
+        played = breach.play(said, settings=Llm(), clock=lambda: 0.0, asked_to_execute=True)
+        assert played.executed == (), other
+    said = Says([LOOKS, accepted, uses("execute_rebalance_trades", {"plan_id": plan_id})])
+    played = breach.play(said, settings=Llm(), clock=lambda: 0.0, asked_to_execute=True)
+    assert [one.plan_id for one in played.executed] == [plan_id]
+    twice = asks(*[("execute_rebalance_trades", {"plan_id": plan_id})] * 2)
+    played = breach.play(
+        Says([LOOKS, accepted, twice]), settings=Llm(), clock=lambda: 0.0, asked_to_execute=True
+    )
+    assert played.executed == ()
 
 
 @pytest.mark.parametrize("depth", [16, 17, 100, 400, 480, 600, 800, 960, 5_000, 40_000])
@@ -118,7 +166,10 @@ def test_a_stop_reason_carries_nothing_to_a_reader(breach: Scene) -> None:
 
 
 def test_a_stop_reason_and_a_model_s_name_are_redacted_like_the_rest() -> None:
-    said = {"content": [], "stop_reason": "a secret word", "model": "a secret name"}
+    content = [{"type": "text", "text": "a secret"}, *uses("secret", {"secret": ["secret"]})["content"]]
+    said = {"content": content, "stop_reason": "a secret word", "model": "a secret name"}
     client = RedactingClient(Says([said]), redact=lambda text: text.replace("secret", "[secret]"))
     reply = client.complete(Call(agent="orchestrator", turn=1, attempt=1, request={}, seconds=1.0))
     assert (reply.stop_reason, reply.model) == ("a [secret] word", "a [secret] name")
+    assert (reply.text, reply.tool_uses[0].name) == ("a [secret]", "[secret]")
+    assert reply.tool_uses[0].input == {"[secret]": ["[secret]"]}

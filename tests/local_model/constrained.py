@@ -20,6 +20,7 @@ __all__ = [
     "MOST_ITEMS",
     "answer_schema",
     "grammar",
+    "left_over",
     "offered",
     "read_call",
     "write_call",
@@ -40,6 +41,19 @@ def offered(request: Request) -> list[ToolSpec]:
     if choice.type == "none":
         return []
     return [tool for tool in request.tools if choice.type != "tool" or tool.name == choice.name]
+
+
+def left_over(request: Request) -> list[ToolSpec]:
+    """The offered tools without those that it has called already and was not refused, if any are left.
+
+    Left free, a small model asks for the same thing until it is stopped.
+    """
+    refused = {
+        result.tool_use_id for message in request.messages for result in message.results if result.is_error
+    }
+    done = {call.name for message in request.messages for call in message.calls if call.id not in refused}
+    tools = offered(request)
+    return [tool for tool in tools if tool.name not in done] or tools
 
 
 def answer_schema(tools: Sequence[ToolSpec]) -> dict[str, Any]:

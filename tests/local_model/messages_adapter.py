@@ -24,7 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from chat_form import Turn, as_chat, shortened
-from constrained import answer_schema, grammar, offered, read_call
+from constrained import answer_schema, grammar, left_over, read_call
 from messages_request import Request
 from pydantic import ValidationError
 from small_model import (
@@ -105,7 +105,7 @@ class Adapter:
         return _RefusedError(500, "api_error", f"a bug of the adapter: {type(error).__name__}")
 
     def _answered(self, request: Request) -> Answered:
-        tools = offered(request)
+        tools = left_over(request)
         answer = self._answer(request, grammar(answer_schema(tools)) if tools else "")
         content: list[dict[str, Any]] = []
         written = answer.text

@@ -27,6 +27,7 @@ LOWERED = {"improvement", "improvement, pre-approved", "hold"}
 """Where a model may lower a recommendation: its basis is improvement, or that of another mode's is."""
 
 
+@pytest.mark.proof
 def test_that_is_more_than_ten_thousand_in_all() -> None:
     assert sum(RUNS.values()) >= 10_000
     assert set(SCENES) >= FREE | LOWERED

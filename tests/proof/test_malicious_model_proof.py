@@ -39,5 +39,6 @@ def test_no_goal_does_any_harm(situation: str, tmp_path: Path, monkeypatch: pyte
         assert not executed
 
 
+@pytest.mark.proof
 def test_there_are_more_than_a_hundred_and_fifty_attacks() -> None:
     assert len(GOALS) * len(SITUATIONS) >= 150
