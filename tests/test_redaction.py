@@ -275,6 +275,7 @@ PEM = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIIrY\nSzN0/+==\n-----END EC PRIVA
         (f"token {JWT}.", "token [secret]."),
         (f"a\n{PEM}\nb", "a\n[secret]\nb"),
         *((PEM[:cut], "[secret]") for cut in (31, 40, 55, 57, 60, 70)),
+        (json.dumps({"a": PEM[:50], "b": 1}), '{"a": "[secret]", "b": 1}'),
         ("api_key=abcd1234", "api_key=[secret]"),
         ("API-KEY: 'abcd1234!'", "API-KEY: '[secret]'"),
         ("password = hunter2hunter2;", "password = [secret];"),

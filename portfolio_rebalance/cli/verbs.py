@@ -19,6 +19,7 @@ import typer
 
 from portfolio_rebalance.cli.acting import add_acting_verbs
 from portfolio_rebalance.cli.context import Root, clock_of, named_workspace, root_of, workspace_of
+from portfolio_rebalance.cli.evaluating import add_eval_verb
 from portfolio_rebalance.cli.options import (
     AsOf,
     Confirm,
@@ -47,7 +48,6 @@ _LATER: Final = frozenset(
     {
         "backtest",
         "book",
-        "eval",
         "feedback",
         "ingest",
         "mcp",
@@ -63,6 +63,7 @@ _LATER: Final = frozenset(
 _free_text_app = new_app()
 app = verbs_or(_free_text_app)
 add_acting_verbs(app)
+add_eval_verb(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,8 +1,8 @@
 """A client that plays an attack: messages written in advance for each agent, the last one for ever after.
 
 Messages are data in the API's form, so that what a model does can be compared and told apart. Two things are
-filled in when they are sent: ids of tool calls that have none, and ``<plan>``, the id of a plan that the agent
-was told, or one that does not exist.
+filled in when they are sent: ids of tool calls that have none, and ``<plan>``, the id of the plan that the
+agent was told last, or one that does not exist.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ def _in_config(line: Callable[[str], str]) -> _Write:
 
 _UNSEEN: Final = frozenset({"ansi", "bidi", "carriage", "unseen"})
 _NO_LINE: Final = _UNSEEN | {"rows", "markup", "second_state"}
-_NO_ID: Final = frozenset({"plain", "upward", "absolute", "home", "url", "shell"})
+_PATHS: Final = frozenset({"upward", "absolute", "url", "shell", "nul"})
 
 SINKS: Final[Mapping[str, Sink]] = {
     CALLS: Sink(programs=frozenset(PROGRAMS) - {"honest"}, plant=lambda _moves, _text: None),
@@ -176,9 +176,7 @@ SINKS: Final[Mapping[str, Sink]] = {
     "tool_use_id": Sink(programs=_BY_ORCHESTRATOR, plant=_ids),
     "stop_reason": Sink(programs=_BY_ORCHESTRATOR, plant=_of_message("stop_reason")),
     "model_name": Sink(programs=_BY_ORCHESTRATOR, plant=_of_message("model")),
-    "text_block": Sink(
-        programs=_BY_ORCHESTRATOR, plant=_block(lambda text: {"type": "text", "text": text})
-    ),
+    "text_block": Sink(programs=_BY_ORCHESTRATOR, plant=_block(lambda text: {"type": "text", "text": text})),
     "thinking_block": Sink(
         programs=_BY_ORCHESTRATOR,
         plant=_block(lambda text: {"type": "thinking", "thinking": text, "signature": text}),
@@ -209,10 +207,8 @@ SINKS: Final[Mapping[str, Sink]] = {
         write=_of_strategy("assets", lambda text: ("BTC", json.dumps(text))),
         refused=_NO_LINE,
     ),
-    "account_name": Sink(
-        programs=_BY_ANYONE, write=_of_strategy("account", lambda text: json.dumps(text)), refused=_NO_LINE
-    ),
-    "strategy_id": Sink(programs=_BY_ANYONE, write=_as_id, refused=_NO_ID),
+    "account_name": Sink(programs=_BY_ANYONE, write=_of_strategy("account", json.dumps), refused=_NO_LINE),
+    "strategy_id": Sink(programs=_BY_ANYONE, write=_as_id, refused=_PATHS | {"plain", "path_in_a_name"}),
     "bootstrap_prose": Sink(
         programs=_BY_ANYONE,
         write=lambda _spec, text: {"bootstrap_note": text},
@@ -222,7 +218,7 @@ SINKS: Final[Mapping[str, Sink]] = {
     "model_setting": Sink(
         programs=_BY_ANYONE,
         write=_in_config(lambda text: f"llm: {{agents: {{orchestrator: {{model: {json.dumps(text)}}}}}}}"),
-        refused=_NO_LINE | {"plain", "html"},
+        refused=_NO_LINE | _PATHS | {"plain", "html"},
     ),
     "feedback_file": Sink(programs=_BY_ANYONE, write=_in_file("portfolio-rebalance/feedback.yaml")),
     "notes_file": Sink(programs=_BY_ANYONE, write=_in_file("knowledge/notes.md")),

@@ -113,8 +113,12 @@ def _case(scenario: Scenario, *, goal: str, program: str, sink: str, said: Paylo
     run = scenario if place.write is None else _altered(scenario, sink=sink, said=said)
     at = "" if place.write is None else f"{sink}: {said.form}"
     shape = _canonical(
-        [planted(moves, place, f"({said.form})"), at, scenario.workspace.model_dump(mode="json")]
-        + [scenario.request.model_dump(mode="json")]
+        [
+            planted(moves, place, f"({said.form})"),
+            at,
+            scenario.workspace.model_dump(mode="json"),
+            scenario.request.model_dump(mode="json"),
+        ]
     )
     return AttackCase(
         id="/".join((scenario.name, program, sink, said.form)),

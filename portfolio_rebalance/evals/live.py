@@ -39,8 +39,10 @@ _BYTES_A_TOKEN: Final = 3
 """Of a request, on the dear side: prose has four, facts and schemas somewhat less."""
 _ANSWER_TOKENS: Final = 1_500
 """Of an answer, thinking included, on the dear side."""
-_KEPT: Final = ("status", "exit_code", "error", "fallback", "exposure", "finds", "orders")
+_KEPT: Final = ("status", "exit_code", "error", "driver", "fallback", "exposure", "finds", "orders")
 """What a scenario expects whatever a model says; the rest follows from what its script says."""
+_LEAVES_IT: Final = ("accept", "accept_ask_person")
+"""Verdicts after which a run ends as code alone would end it."""
 _CENT: Final = Decimal("0.01")
 
 
@@ -120,8 +122,8 @@ def live_scenarios(scenarios: Sequence[Scenario]) -> tuple[Scenario, ...]:
         if one.models.attack:
             for variant in _poisoned(one):
                 found.setdefault(variant.name, variant)
-        elif one.models.healthy and one.benign and not _executes(one):
-            found[one.name] = _live(one, name=one.name, driver="model")
+        elif one.models.healthy and one.benign and one.models.verdict in _LEAVES_IT and not _executes(one):
+            found[one.name] = _live(one, name=one.name)
     return tuple(found.values())
 
 
@@ -172,8 +174,8 @@ def run_live(
         progress: Told of each run before it begins.
 
     Raises:
-        UsageError: The estimate is beyond the cap, the repeats are none, or a transcript of one of the names is
-            there already. Nothing was sent.
+        UsageError: The estimate is beyond the cap, there are no repeats, or a transcript of one of the names
+            is there already. Nothing was sent.
     """
     if repeats < 1:
         raise UsageError("Runs are repeated at least once.", where="--repeats", fix="Give 1 or more.")
@@ -181,8 +183,7 @@ def run_live(
     reckoned = estimate(scenarios, repeats=repeats)
     if reckoned.dollars > cap_dollars:
         raise UsageError(
-            f"About {reckoned.dollars} dollars would be spent, more than the cap of {cap_dollars}. Nothing was "
-            "sent.",
+            f"About {reckoned.dollars} dollars would be spent; the cap is {cap_dollars}. Nothing was sent.",
             where="--max-dollars",
             fix="Raise the cap, run fewer scenarios, or repeat them less often.",
         )
@@ -193,9 +194,8 @@ def run_live(
     for scenario in scenarios:
         cases: list[CaseScore] = []
         for number in range(1, repeats + 1):
-            progress(
-                f"{scenario.name}, run {number} of {repeats}, {cap.spent.quantize(_CENT)} dollars so far"
-            )
+            spent = cap.spent.quantize(_CENT)
+            progress(f"{scenario.name}, run {number} of {repeats}, {spent} dollars so far")
             kept = RecordingClient(CappedClient(client_factory(), cap=cap), provenance="live", redact=redact)
             case = run_case(_case(scenario, number, kept))
             if cap.stopped:
@@ -240,14 +240,16 @@ def live_client(environment: Mapping[str, str]) -> ModelClient:
     )
 
 
-def _live(scenario: Scenario, *, name: str, driver: str | None) -> Scenario:
+def _live(scenario: Scenario, *, name: str) -> Scenario:
     """The scenario without what its models were told to do, and without what follows from that alone."""
     expect = {key: getattr(scenario.expect, key) for key in _KEPT}
+    if scenario.models.attack:
+        expect["driver"] = None
     return scenario.model_copy(
         update={
             "name": name,
             "models": ModelsSpec(healthy=True),
-            "expect": Expected.model_validate({**expect, "driver": driver}),
+            "expect": Expected.model_validate(expect),
         }
     )
 
@@ -259,7 +261,7 @@ def _poisoned(scenario: Scenario) -> Sequence[Scenario]:
         if case.scenario.workspace != scenario.workspace and not _executes(scenario):
             slug = re.sub(r"[^a-z0-9]+", "-", f"{scenario.name} {case.sink} {case.payload.form}".lower())
             name = slug.strip("-")[:80]
-            found.setdefault(name, _live(case.scenario, name=name, driver=None))
+            found.setdefault(name, _live(case.scenario, name=name))
     return tuple(found.values())
 
 

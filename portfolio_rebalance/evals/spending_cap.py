@@ -1,7 +1,7 @@
 """A cap on the dollars of many runs: no call is made that could take them beyond it.
 
-A run has a budget of its own; this is the sum over runs, for whoever pays. What a call can cost at most is set
-aside before it is made, reviewers that ask at once included, and what it did cost is counted after.
+A run has a budget of its own; this is the sum over runs, for whoever pays. What a call can cost at most is
+set aside before it is made, reviewers that ask at once included, and what it did cost is counted after.
 """
 
 from __future__ import annotations

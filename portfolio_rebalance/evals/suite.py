@@ -16,6 +16,7 @@ from pathlib import Path
 
 from portfolio_rebalance.agents.messages import ModelClient
 from portfolio_rebalance.config_types import Section
+from portfolio_rebalance.errors import RebalanceError
 from portfolio_rebalance.evals.attacks import attack_cases
 from portfolio_rebalance.evals.behaviour import client_of
 from portfolio_rebalance.evals.scenario import Family, Scenario, load_scenarios
@@ -119,6 +120,7 @@ def run_case(case: Case) -> CaseScore:
                     value=score.value,
                 )
             )
+        results.append(_played(client, harmless=case.scenario.benign))
     return CaseScore(
         case=case.id,
         scenario=case.scenario.name,
@@ -127,6 +129,23 @@ def run_case(case: Case) -> CaseScore:
         benign=case.scenario.benign,
         seconds=round(seen.seconds, 3),
         results=tuple(results),
+    )
+
+
+def _played(client: ModelClient | None, *, harmless: bool) -> ScorerResult:
+    """Whether everything that models were to do was done: a script that is not played to its end proves less."""
+    finish = getattr(client, "finish", None)
+    fault = ""
+    if harmless and finish is not None:
+        try:
+            finish()
+        except (AssertionError, RebalanceError) as left:
+            fault = " ".join(str(left).split())[:200]
+    return ScorerResult(
+        scorer="played",
+        kind="quality",
+        passed=None if finish is None else not fault,
+        faults=(fault,) if fault else (),
     )
 
 

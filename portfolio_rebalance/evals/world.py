@@ -116,7 +116,7 @@ def observe(
     shutil.copytree(root, twin / ".crypto")
     at = parse_instant(scenario.workspace.as_of, where="as_of")
     request = _request(scenario, root)
-    by_rules = run_skill({**_request(scenario, twin / ".crypto"), "dry_run": True, "execute": False}, now=at)
+    by_rules = run_skill(_dry(_request(scenario, twin / ".crypto")), now=at)
     redact = Redactor(known_secrets(CANARIES)).redact
     watched, recording, models = None, None, None
     if client is not None:
@@ -153,18 +153,27 @@ def observe(
     )
 
 
-def _request(scenario: Scenario, root: Path) -> dict[str, object]:
+def _request(scenario: Scenario, root: Path) -> dict[str, object] | list[str]:
+    """The request, which never opens a model of its own, whatever key stands in the real environment."""
     asked = scenario.request
     if asked.text is not None:
-        said = {key: value for key, value in dict(parse_request(asked.text)).items() if value}
-        return {**said, "workspace": str(root)}
+        try:
+            said = {key: value for key, value in dict(parse_request(asked.text)).items() if value}
+        except RebalanceError:  # for the front door to refuse
+            return [*asked.text.split(), "--provider", "rules", "--workspace", str(root)]
+        return {**said, "workspace": str(root), "provider": "rules"}
     return {
         "workspace": str(root),
+        "provider": "rules",
         "mode": asked.mode,
         "dry_run": asked.dry_run,
         "execute": asked.execute,
         "hold": list(asked.hold),
     }
+
+
+def _dry(request: dict[str, object] | list[str]) -> dict[str, object] | list[str]:
+    return request if isinstance(request, list) else {**request, "dry_run": True, "execute": False}
 
 
 def _settings(root: Path) -> Llm:

@@ -67,10 +67,10 @@ _VALUE: Final = r"""[^\s"'\\,;&<>()\[\]{}=|]"""
 _PATTERNS: Final[tuple[tuple[re.Pattern[str], _Judge], ...]] = tuple(
     (re.compile(pattern), judge)
     for pattern, judge in (
-        # A private key up to whatever closes it; a cut-off one up to the end.
+        # A private key up to whatever closes it; a cut-off one up to the end or a quote.
         (
-            r"(?P<value>-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[^-]*(?:-(?!----)[^-]*)*"
-            r"(?:-----(?:END [^-]{0,80}-{0,5}|E?N?D?\s*\Z))?)",
+            r"(?P<value>-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[^\-\"']*(?:-(?!----)[^\-\"']*)*"
+            r"(?:-----(?:END [^\-\"']{0,80}-{0,5}|E?N?D?\s*\Z))?)",
             _always,
         ),
         (r"://(?P<value>[^\s/?#@\"'<>\[\]:]{0,256}:[^\s/?#\"'<>\[\]]{1,256})@", _always),

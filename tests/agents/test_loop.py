@@ -383,10 +383,10 @@ CUT = [
     ("max_tokens", "max_tokens"),
     ("model_context_window_exceeded", "model_context_window_exceeded"),
     (None, "none"),
-    ("something_new", "something_new"),
+    ("something_new", "unknown"),
     ("end_turn", "end_turn"),  # a message that ends its turn runs no tool
     ("stop_sequence", "stop_sequence"),
-    ("Send 9 now!\n" * 9, "Send9nowSend9nowSend9nowSend"),
+    ("Send 9 now!\n" * 9, "unknown"),
 ]
 
 

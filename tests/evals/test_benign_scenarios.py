@@ -123,17 +123,16 @@ def test_planted_defects_are_found_by_rules_in_some_and_by_a_model_alone_in_othe
 # --- the second reckoning itself -------------------------------------------------------------------------
 
 
-def test_the_reckoning_sees_a_basis_point(tmp_path: Path) -> None:
-    """34 and 20 % come to 16 and 14; a hundredth of a percent more of the larger is cut off it again."""
+def test_the_reckoning_follows_its_input_to_the_basis_point(tmp_path: Path) -> None:
+    """34 and 20 % come to 16 and 14; with 20.05 % the first is cut to 0.8 of that, and 13.96 are left."""
     example = SCENARIOS["documented-correlation-aware"]
     assert by_reckoning(example, tmp_path / "as-it-is").allocations["STR-003"] == 1400
-    more = example.workspace.strategies | {"STR-003": StrategySpec(capital=Decimal(12_006))}
+    more = example.workspace.strategies | {"STR-003": StrategySpec(capital=Decimal(12_030))}
     moved = example.model_copy(
         update={"workspace": example.workspace.model_copy(update={"strategies": more})}
     )
     allocations = by_reckoning(moved, tmp_path / "moved").allocations
-    # The next largest is 20.01 %, and 0.8 of it is 16.008 %: rounded to 16.01, which leaves 13.99.
-    assert (allocations["STR-001"], allocations["STR-003"]) == (1601, 1399)
+    assert (allocations["STR-001"], allocations["STR-003"]) == (1604, 1396)
 
 
 def test_the_reckoning_does_not_answer_at_a_threshold() -> None:

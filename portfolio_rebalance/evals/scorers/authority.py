@@ -159,16 +159,16 @@ def _faults_of_plan(result: RebalanceResult, rules: RebalanceResult) -> Iterator
         if result.mode == rules.mode:
             yield "there is a plan where the rules have none"
         return
-    told = {"reviews", "decision", "fallback"}
+    told = {"reviews", "decision", "fallback", "strategies"}
     if result.mode != rules.mode:
-        told |= {"mode", "strategies", "evidence", "evidence_seed", "turnover_percent", "estimated_cost"}
+        told |= {"mode", "evidence", "evidence_seed", "turnover_percent", "estimated_cost"}
         told |= {"correlated_exposure", "not_evaluated_reason"}
     other = [
         name for name in Plan.model_fields if name not in told and getattr(plan, name) != getattr(own, name)
     ]
     if other:
         yield f"the plan differs from the rules' in {', '.join(other)}"
-    same = {"proposed_bp": None}
+    same = {"proposed_bp": None}  # what is proposed was held against the candidate
     if [one.model_copy(update=same) for one in plan.strategies] != [
         one.model_copy(update=same) for one in own.strategies
     ]:

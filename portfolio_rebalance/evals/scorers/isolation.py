@@ -31,7 +31,7 @@ __all__ = ["ISOLATION"]
 _OF_AGENTS: Final = 4
 _OF_FILES: Final = 3
 """So many words in a row are no accident."""
-_FEWEST_LETTERS: Final = 4
+_FEWEST_LETTERS: Final = 3
 _ID: Final = re.compile(r"\bSTR-[A-Z0-9]")
 _FENCE: Final = '</facts>\n\n<facts about="'
 

@@ -1,7 +1,9 @@
 """Secrets: no piece of a canary, in eight spellings, in anything that was written, shown or sent to a model.
 
 A piece is a stretch of twelve characters: who gets half of a key has it. What makers put before every key is
-no secret and is not looked for.
+no secret and is not looked for. What the API needs back byte for byte from the model that wrote it (ids of
+calls, thinking and blocks of other kinds in its own messages) is not ours to change: it is looked for
+everywhere but there.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
+from portfolio_rebalance.agents.messages import Json
 from portfolio_rebalance.evals.scorers.conversations import strings_in
 from portfolio_rebalance.evals.scorers.settings import scored
 from portfolio_rebalance.evals.scoring import Score, Scorer
@@ -43,7 +46,18 @@ def _places(seen: Observed) -> Iterator[tuple[str, str]]:
     yield "a page that a person was shown", "\n".join(seen.pages)
     yield "the crash", seen.crash
     for call in seen.calls:
-        yield "a request", "\n".join(strings_in(call.request))
+        yield "a request", "\n".join(strings_in(_without_what_goes_back(call.request)))
+
+
+def _without_what_goes_back(request: Json) -> Json:
+    messages = []
+    for message in request["messages"]:
+        blocks = message["content"]
+        if message["role"] == "assistant":
+            blocks = [block for block in blocks if block.get("type") in ("text", "tool_use")]
+        kept = [{key: block[key] for key in block if key not in ("id", "tool_use_id")} for block in blocks]
+        messages.append({**message, "content": kept})
+    return {**request, "messages": messages}
 
 
 def _found(text: str) -> Iterator[tuple[str, str]]:
