@@ -100,6 +100,9 @@ class Service:
         if finished is not None and not self.request.dry_run:
             # One thing at a time: what an earlier start left is over now; whoever wants more asks again.
             return execute.result_of_execution(finished, planned=None)
+        if self.request.execute:
+            # Whatever is wrong with the models is said before anything moves.
+            self._open_models(config_of(self.root).llm)
         approved = execute.execute_approved(self.request, at=at) if self.request.execute else None
         if approved is not None:
             return self._explained(execute.result_of_execution(approved, planned=None))
@@ -148,10 +151,14 @@ class Service:
         """The result with the order executor's words, where a model takes part."""
         if result.execution is None:
             return result
-        self._open_models(config_of(self.root).llm)
-        if self.models is None:
-            return result
-        text = self.models.explain(result.execution, progress=self.progress)
+        try:
+            self._open_models(config_of(self.root).llm)
+            if self.models is None:
+                return result
+            text = self.models.explain(result.execution, progress=self.progress)
+        except RebalanceError as error:
+            # What was executed is told, whatever becomes of its explanation.
+            return result.model_copy(update={"warnings": (*result.warnings, str(error))})
         return result.model_copy(update={"batch_explained": text})
 
     def _open_models(self, settings: Llm) -> None:
@@ -173,11 +180,11 @@ class Service:
             if result.execution is None:
                 return refused(error, result)
             return result.model_copy(update={"warnings": (*result.warnings, str(error))})
-        if result.run_id is not None:
+        if (named := result.run_id or result.plan_id) is not None:
             from portfolio_rebalance.workspace.spending import keep_spend
 
             try:
-                keep_spend(self.root, run_id=result.run_id, at=self.clock.as_of, spend=spend)
+                keep_spend(self.root, run_id=named, at=self.clock.as_of, spend=spend)
             except RebalanceError as error:
                 warnings = (*spend.warnings, f"the cost was not stored: {error.what}")
                 spend = spend.model_copy(update={"warnings": warnings})

@@ -31,7 +31,8 @@ TOTAL_BP, CLUSTER_BP, SINGLE_BP, LEAST_BP = 6000, 3000, 4000, 100
 CLUSTER = ("STR-001", "STR-003")
 UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 REVIEWERS = ("quantitative_analyst", "risk_manager")
-AUTHORS = {"concern_text": REVIEWERS, "outcome_text": ("order_executor",)}
+ALL = ("orchestrator", *REVIEWERS)
+AUTHORS = {"concern_text": REVIEWERS, "outcome_text": ("order_executor",), "verdict": ALL, "tool_use_id": ALL}
 IN_WORKSPACE = (
     "strategy_name", "asset_name", "account_name", "strategy_id", "bootstrap_prose", "config_comment",
     "model_setting", "feedback_file", "notes_file", "instructions_file", "stray_file",

@@ -23,7 +23,7 @@ __all__ = ["Budget", "BudgetExceededError", "Counts", "Purse"]
 
 _BYTES_A_TOKEN: Final = 2
 """Of text in JSON, a token has more than two bytes: so a request is never estimated too small."""
-_MAYBE_BILLED: Final = ("incomplete", "timeout")
+_MAYBE_BILLED: Final = ("incomplete", "malformed", "timeout")
 """Faults after which the request may have been paid for; what it told is not known, so it is estimated."""
 _MILLION: Final = 1_000_000
 _CALL_SECONDS: Final = 120.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from portfolio_rebalance.agents.budget import Purse
 from portfolio_rebalance.agents.explain import Explained, explain
-from portfolio_rebalance.agents.facts import FactBuilder
+from portfolio_rebalance.agents.facts import FactBuilder, money_unit
 from portfolio_rebalance.agents.messages import ModelClient
 from portfolio_rebalance.config_llm import LlmAgents
 from portfolio_rebalance.records import Execution
@@ -51,7 +51,7 @@ def facts_of_execution(execution: Execution) -> FactBuilder:
     """What may be said of an execution. What a venue wrote is no part of it."""
     ids = sorted(execution.post_rebalance_allocations)
     build = FactBuilder({one: f"S{number}" for number, one in enumerate(ids, start=1)})
-    currency = execution.currency
+    currency = money_unit(execution.currency)
     build.section("execution")
     build.add("outcome", execution.status.replace("_", " "))
     build.add("broker", "simulated venue" if execution.broker == "paper" else "live exchange")

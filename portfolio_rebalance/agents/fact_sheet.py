@@ -13,7 +13,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Final, Literal
 
-from portfolio_rebalance.agents.facts import FactBook, FactBuilder
+from portfolio_rebalance.agents.facts import FactBook, FactBuilder, money_unit
 from portfolio_rebalance.records import Candidate, CorrelationReport, PortfolioMetrics
 from portfolio_rebalance.run import Session
 from portfolio_rebalance.tools.correlation import correlation_report
@@ -26,6 +26,11 @@ __all__ = ["WINDOWS", "FactSheet", "Window", "fact_sheet"]
 Window = Literal["lookback", "previous", "long"]
 WINDOWS: Final[tuple[Window, ...]] = ("lookback", "previous", "long")
 
+_CALLED: Final[Mapping[Window, str]] = {
+    "lookback": "",
+    "previous": "the window before",
+    "long": "the long window",
+}
 _MOST_STRATEGIES: Final = 12
 _MOST_PAIRS: Final = 8
 _MOST_CLUSTERS: Final = 6
@@ -75,15 +80,15 @@ def fact_sheet(session: Session) -> FactSheet:
 def _state(build: FactBuilder, session: Session) -> None:
     build.section("state")
     portfolio, assessment, limits = session.state.portfolio, session.assessment, session.limits
-    build.add("total capital", f"{portfolio.total_capital:.2f}", portfolio.currency)
-    build.add("cash", f"{portfolio.cash:.2f}", portfolio.currency)
+    build.add("total capital", f"{portfolio.total_capital:.2f}", money_unit(portfolio.currency))
+    build.add("cash", f"{portfolio.cash:.2f}", money_unit(portfolio.currency))
     build.add("deployed strategies", len(portfolio.strategies))
-    build.add("total deployed now", assessment.total_deployed.alloc_percent, "%")
-    build.add("limit of total deployed", percent_from_bp(limits.total_bp), "%")
-    build.add("limit of a correlated cluster", percent_from_bp(limits.cluster_bp), "%")
-    build.add("limit of a single strategy", percent_from_bp(limits.individual_max_bp), "%")
-    build.add("least allocation of a strategy", percent_from_bp(limits.individual_min_bp), "%")
-    build.add("portfolio drift", assessment.portfolio_drift_percent, "%")
+    build.add("total deployed now", _rounded(float(assessment.total_deployed.alloc_percent)), "%")
+    build.add("limit of total deployed", _rounded(percent_from_bp(limits.total_bp)), "%")
+    build.add("limit of a correlated cluster", _rounded(percent_from_bp(limits.cluster_bp)), "%")
+    build.add("limit of a single strategy", _rounded(percent_from_bp(limits.individual_max_bp)), "%")
+    build.add("least allocation of a strategy", _rounded(percent_from_bp(limits.individual_min_bp)), "%")
+    build.add("portfolio drift", _rounded(_float(assessment.portfolio_drift_percent)), "%")
     build.add("strategies with high drift", _count(assessment.current_allocations.values(), "high"))
     build.add("strategies with medium drift", _count(assessment.current_allocations.values(), "medium"))
     build.add("strategies with stale data", sum(bool(one.stale) for one in portfolio.strategies))
@@ -107,9 +112,7 @@ def _strategies(build: FactBuilder, session: Session) -> None:
         row, name = rows[one], build.aliases[one]
         build.add(f"{name} allocation now", _rounded(float(row.alloc_percent)), "%")
         build.add(f"{name} target", _rounded(float(row.target_percent)), "%")
-        build.add(
-            f"{name} drift", _rounded(None if row.drift_percent is None else float(row.drift_percent)), "%"
-        )
+        build.add(f"{name} drift", _rounded(_float(row.drift_percent)), "%")
         build.add(f"{name} Sharpe ratio", _rounded(measured.sharpe_ratios[one]))
         build.add(f"{name} volatility a year", _rounded(_percent(measured.volatilities[one])), "%")
         build.add(f"{name} probability of a positive true Sharpe ratio", _rounded(measured.psr[one]))
@@ -146,14 +149,14 @@ def _correlations(build: FactBuilder, session: Session) -> None:
                 previous_high_pairs=(),
                 config=session.state.config,
             )
-        build.section(f"correlation:{window}")
+        build.section(f"correlation:{window}", of=_CALLED[window])
         _correlation(build, report, days=length, shown=session.correlation)
 
 
 def _correlation(
     build: FactBuilder, report: CorrelationReport, *, days: int, shown: CorrelationReport
 ) -> None:
-    build.add("length of this window", days, "days")
+    build.add("days looked at", days, "days")
     build.add("correlation could be computed", "yes" if report.status == "evaluated" else "no")
     matrix = report.correlation_matrix
     ids = report.strategies
@@ -257,7 +260,11 @@ def _impact(build: FactBuilder, name: str, candidate: Candidate, session: Sessio
     build.add("turnover", _rounded(costs.turnover_percent), "% of total capital")
     build.add("cost of the plan", _rounded(costs.plan_cost_percent, places=4), "% of total capital")
     if costs.plan_cost is not None:
-        build.add("cost of the plan in money", f"{costs.plan_cost:.2f}", session.state.portfolio.currency)
+        build.add(
+            "cost of the plan in money",
+            f"{costs.plan_cost:.2f}",
+            money_unit(session.state.portfolio.currency),
+        )
     drawn = impact.resampling
     if drawn is not None:
         build.add("probability of a better Sharpe ratio", _rounded(drawn.probability_better))
@@ -279,6 +286,10 @@ def _metrics(build: FactBuilder, side: str, metrics: PortfolioMetrics | None) ->
     build.add(f"simulated win rate {side}", _rounded(_percent(metrics.win_rate)), "% of days")
     build.add(f"simulated return {side}", _rounded(metrics.return_), "%")
     build.add(f"simulated volatility a year {side}", _rounded(metrics.volatility), "%")
+
+
+def _float(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _percent(fraction: object) -> float | None:

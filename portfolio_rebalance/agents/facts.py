@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Final
 
-__all__ = ["Fact", "FactBook", "FactBuilder"]
+__all__ = ["Fact", "FactBook", "FactBuilder", "money_unit"]
 
 _MOST_NAMED: Final = 12
+_LONGEST_CURRENCY: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,7 @@ class FactBuilder:
 
     def add(self, label: str, value: object, unit: str = "") -> None:
         """Add a fact to the section; None is told as undefined."""
-        shown, unit = ("undefined", "") if value is None else (str(value), unit)
+        shown, unit = ("undefined", "") if value is None else (_plain(value), unit)
         whole = f"{label} in {self._of}" if self._of else label
         fact = Fact(id=f"F{len(self.facts) + 1}", label=whole, value=shown, unit=unit)
         self.facts.append(fact)
@@ -118,3 +120,13 @@ class FactBuilder:
         """
         known = {alias: one for one, alias in self.aliases.items()}
         return FactBook(self.facts, names=known | dict(names or {}))
+
+
+def money_unit(currency: str) -> str:
+    """The unit of money as a model reads it: a workspace states it, and a long word could be an order."""
+    return currency if len(currency) <= _LONGEST_CURRENCY else "units of currency"
+
+
+def _plain(value: object) -> str:
+    """Never with an exponent: 0.0000001 and not 1E-7."""
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)

@@ -129,7 +129,7 @@ def _message(talk: _Talk, turn: int) -> Reply:
         if reply is not None:
             if reply.stop_reason == "refusal":
                 raise _Over("the model refused")
-            if reply.stop_reason == "pause_turn":
+            if reply.stop_reason == "pause_turn" and not reply.tool_uses:
                 pauses += 1
                 if pauses > _MOST_PAUSES:
                     raise _Over("the model paused too often")

@@ -83,7 +83,7 @@ class _Desk:
     seen: dict[str, set[str]] = field(default_factory=dict)
     reviewed: dict[tuple[Role, str], Reviewed] = field(default_factory=dict)
     pending: Submission | None = None
-    submissions: int = 0
+    words_refused: bool = False
     result: RebalanceResult | None = None
     executed: bool = False
 
@@ -154,17 +154,16 @@ class _Desk:
         mode = mode_of(given.draft_id, self.sheet)
         rendered = render(given.explanation, book=self.sheet.book)
         missing = self._missing(given.draft_id)
-        self.submissions += 1
         self.pending = Submission(
             mode=mode,
             verdict=given.verdict,
             explanation=rendered.text,
-            completed_by_code=missing,
             notes=("the orchestrator's words could not be shown",) if rendered.faults else (),
         )
         if missing:
             raise Refused(f"Not accepted yet: {given.draft_id} lacks {', '.join(missing)}. Get it first.")
-        if rendered.faults and self.submissions == 1:
+        if rendered.faults and not self.words_refused:
+            self.words_refused = True
             raise Refused("Not accepted yet: " + " ".join(rendered.faults))
         self.result = self.conclude("")
         if self.executable:
@@ -206,7 +205,7 @@ class _Desk:
                 verdict=said.verdict,
                 explanation=said.explanation,
                 reviews=reviews,
-                completed_by_code=said.completed_by_code,
+                completed_by_code=self._completed(said),
                 notes=tuple(notes),
             )
         )
@@ -214,6 +213,11 @@ class _Desk:
             self.progress(stage.name)
             self.session.advance()
         return self.finish()
+
+    def _completed(self, said: Submission) -> tuple[str, ...]:
+        """What is missing in the end: a review may have come after the verdict."""
+        drafts = {mode: draft for draft, mode in self.sheet.drafts.items()}
+        return () if said.mode is None else self._missing(drafts[said.mode])
 
     def _missing(self, draft: str) -> tuple[str, ...]:
         seen = self.seen.get(draft, set())

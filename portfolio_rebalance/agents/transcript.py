@@ -51,7 +51,7 @@ Provenance: TypeAlias = Literal["live", "local-model", "authored"]
 _VERSION: Final = 1
 _MOST_LINE_CHARACTERS: Final = 1_000_000
 _MOST_COUNT: Final = 1_000_000
-_AGENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,63}")
+_AGENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9_ :-]{0,63}")
 
 _EDITED: Final = "Restore it from a copy, or record it again."
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from portfolio_rebalance.agents.messages import Json
-from portfolio_rebalance.evals.attack_programs import PROGRAMS, REVIEWERS
+from portfolio_rebalance.evals.attack_moves import REVIEWERS
+from portfolio_rebalance.evals.attack_programs import PROGRAMS
 from portfolio_rebalance.evals.scenario import WorkspaceSpec
 
 __all__ = ["CALLS", "SINKS", "Sink", "changed", "planted"]

@@ -133,7 +133,7 @@ def run_case(case: Case) -> CaseScore:
 
 
 def _played(client: ModelClient | None, *, harmless: bool) -> ScorerResult:
-    """Whether everything that models were to do was done: a script that is not played to its end proves less."""
+    """Whether everything that models were to do was done; a script that is cut short proves less."""
     finish = getattr(client, "finish", None)
     fault = ""
     if harmless and finish is not None:

@@ -144,9 +144,15 @@ def test_correlation_and_sharpe_ratio_are_those_of_the_files(tmp_path):
     previous = fact_values(sheet.section("correlation:previous"))
     long = fact_values(sheet.section("correlation:long"))
     first, second = columns["STR-001"], columns["STR-003"]
-    for told, days in ((lookback, slice(-30, None)), (previous, slice(-60, -30)), (long, slice(-90, None))):
-        assert told["correlation of S1+S2"] == f"{np.corrcoef(first[days], second[days])[0, 1]:.2f}"
-    assert (lookback["length of this window"], long["length of this window"]) == ("30 days", "90 days")
+    for told, days, which in (
+        (lookback, slice(-30, None), ""),
+        (previous, slice(-60, -30), " in the window before"),
+        (long, slice(-90, None), " in the long window"),
+    ):
+        expected = f"{np.corrcoef(first[days], second[days])[0, 1]:.2f}"
+        assert told[f"correlation of S1+S2{which}"] == expected
+    assert lookback["days looked at"] == "30 days"
+    assert long["days looked at in the long window"] == "90 days"
     window = first[-30:]
     sharpe = window.mean() / window.std(ddof=1) * np.sqrt(365)
     assert fact_values(sheet.section("strategies"))["S1 Sharpe ratio"] == f"{sharpe:.2f}"
@@ -182,7 +188,8 @@ def test_a_strategy_that_is_younger_than_the_windows_is_told_as_unknown_there(tm
     returns = {**correlated_returns(), "STR-003": correlated_returns()["STR-003"][-32:]}
     _, sheet = sheet_of(make_workspace(tmp_path, EXAMPLE_1, returns=returns))
     assert fact_values(sheet.section("correlation:lookback"))["correlation of S1+S2"] != "undefined"
-    assert fact_values(sheet.section("correlation:previous"))["correlation of S1+S2"] == "undefined"
+    before = fact_values(sheet.section("correlation:previous"))
+    assert before["correlation of S1+S2 in the window before"] == "undefined"
 
 
 def _odd(folder: Path, name: str) -> Path:

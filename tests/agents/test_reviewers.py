@@ -103,7 +103,7 @@ def test_a_reviewer_may_look_closer_before_it_answers(tmp_path):
     )
     run = led(example_1(tmp_path), healthy(quantitative_analyst=[looks, reviewed()]))
     first, second = answer_texts(run.of("quantitative_analyst")[1])
-    assert fact_id(first, "length of this window")
+    assert fact_id(first, "days looked at in the window before")
     assert fact_id(second, "turnover in D3")
     assert run.advice.completed_by_code == ()
 

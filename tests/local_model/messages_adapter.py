@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from chat_form import Turn, as_chat, shortened
+from chat_form import as_chat, shortened
 from constrained import answer_schema, grammar, left_over, read_call
 from messages_request import Request
 from pydantic import ValidationError
@@ -74,6 +74,7 @@ class Adapter:
 
     Attributes:
         bugs: What went wrong here and is nobody else's fault; a test asserts that there is nothing.
+        streams: Those under way.
     """
 
     def __init__(self, model: Model, *, ping_seconds: float = 5.0) -> None:
@@ -81,6 +82,7 @@ class Adapter:
         self._queue = ThreadPoolExecutor(max_workers=1, thread_name_prefix="small-model")
         self.ping_seconds = ping_seconds
         self.bugs: list[BaseException] = []
+        self.streams: set[Future[Answered]] = set()
 
     def ask(self, body: bytes) -> tuple[Request, Future[Answered]]:
         """Read a request and put it into the queue.
@@ -135,7 +137,8 @@ class Adapter:
 
     def _answer(self, request: Request, rules: str) -> Answer:
         """The model's answer; a chat that does not fit is shortened until it does."""
-        chat: list[Turn] = as_chat(request)
+        whole = chat = as_chat(request)
+        out = 0
         for _ in range(_MOST_SHORTENINGS):
             try:
                 return self._model.answer(chat, grammar=rules, max_tokens=request.max_tokens)
@@ -144,8 +147,9 @@ class Adapter:
             except TooLongError as long:
                 over = long.tokens - (long.most - REPLY_TOKENS)
                 length = sum(len(turn["content"]) for turn in chat)
+                out += math.ceil(length * over / long.tokens)
                 try:
-                    chat = shortened(chat, characters=math.ceil(length * over / long.tokens))
+                    chat = shortened(whole, characters=out)
                 except ValueError:
                     raise _RefusedError(400, "invalid_request_error", str(long)) from None
         raise _RefusedError(400, "invalid_request_error", "prompt is too long")
@@ -198,9 +202,10 @@ def _read(body: bytes) -> Request:
     try:
         return Request.model_validate_json(body)
     except ValidationError as invalid:
-        first = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise _RefusedError(400, "invalid_request_error", f"{where}: {first['msg']}") from None
+        faults = invalid.errors(include_url=False, include_input=False, include_context=False)
+        deepest = max(faults, key=lambda fault: len(fault["loc"]))  # of a text or blocks: the blocks'
+        where = ".".join(map(str, deepest["loc"]))
+        raise _RefusedError(400, "invalid_request_error", f"{where}: {deepest['msg']}") from None
 
 
 def _handler_of(adapter: Adapter) -> type[BaseHTTPRequestHandler]:
@@ -224,16 +229,16 @@ def _handler_of(adapter: Adapter) -> type[BaseHTTPRequestHandler]:
                 if self.path.partition("?")[0] != "/v1/messages":
                     raise _RefusedError(404, "not_found_error", f"{self.path}: no such path")
                 request, future = adapter.ask(body)
-                if not request.stream:
-                    self._send(200, future.result().message)
-                    return
-                wait([future], timeout=adapter.ping_seconds)
-                if future.done():
-                    future.result()  # whatever is wrong is said before the stream begins, where it can be
+                wait([future], timeout=adapter.ping_seconds if request.stream else None)
+                # Whatever is wrong is said before a stream begins, where it is known by then.
+                answered = future.result() if future.done() else None
             except Exception as error:
                 self._send_error(adapter.refusal_of(error))
-            else:
+                return
+            if answered is None or request.stream:
                 self._stream(future)
+            else:
+                self._send(200, answered.message)
 
         def _send_error(self, refused: _RefusedError) -> None:
             self._send(refused.status, refused.body)
@@ -251,6 +256,7 @@ def _handler_of(adapter: Adapter) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", "text/event-stream; charset=utf-8")
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
+            adapter.streams.add(future)
             try:
                 while not future.done():
                     self._event({"type": "ping"})
@@ -263,6 +269,7 @@ def _handler_of(adapter: Adapter) -> type[BaseHTTPRequestHandler]:
                     self._event(event)
                 self.wfile.write(b"0\r\n\r\n")
             finally:
+                adapter.streams.discard(future)
                 future.cancel()  # the client may have gone away, and its request be in the queue still
 
         def _event(self, event: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ from model_scenes import Played, Scene, make_scene  # noqa: E402
 from small_model import MODEL_ID, SmallModel  # noqa: E402
 
 from portfolio_rebalance.agents.client import AnthropicClient  # noqa: E402
-from portfolio_rebalance.agents.messages import Call, ModelClient, ModelError, Reply  # noqa: E402
+from portfolio_rebalance.agents.messages import Call, ModelClient, Reply  # noqa: E402
 from portfolio_rebalance.agents.recording import RecordingClient  # noqa: E402
 from portfolio_rebalance.agents.redacting import RedactingClient  # noqa: E402
 from portfolio_rebalance.config_llm import Llm, LlmAgents  # noqa: E402

@@ -89,7 +89,8 @@ def _phrases_written(agent: str, exchanges: Iterable[Exchange]) -> frozenset[str
         if len(_words(text)) >= _OF_AGENTS
         for phrase in _runs(text, _OF_AGENTS)
     }
-    return frozenset(phrase for phrase in phrases if f" {phrase} " not in code)
+    theirs = frozenset(phrase for phrase in phrases if f" {phrase} " not in code)
+    return theirs - _phrases_of_code()
 
 
 def _phrases_of_workspace(seen: Observed) -> frozenset[str]:
@@ -148,7 +149,10 @@ def _phrases_of_code() -> frozenset[str]:
     """Whatever the package's own prompts and fences say, whoever else says it."""
     own = [_FENCE, *_texts(files("portfolio_rebalance") / "prompts")]
     return frozenset(
-        phrase for text in own for length in range(1, _OF_FILES + 1) for phrase in _runs(text, length)
+        phrase
+        for text in own
+        for length in range(1, max(_OF_FILES, _OF_AGENTS) + 1)
+        for phrase in _runs(text, length)
     )
 
 
