@@ -31,9 +31,9 @@ BLOCK = re.compile(
 def output_of(command: str, folder: Path) -> str:
     """What a command of ours prints in the folder of the demo.
 
-    ``a | head -N`` keeps the first N lines, ``a | tail -N`` the last, ``a | from "WORDS" -N`` so many from the
-    first that begins with the words. ``PLAN`` is the newest plan. What only
-    a person at a terminal may do is done at one, with the answer that it asks for.
+    ``a | head -N`` keeps the first N lines, ``a | tail -N`` the last, ``a | from "WORDS" -N`` so many from
+    the first that begins with the words. ``PLAN`` is the newest plan. What only a person at a terminal may
+    do is done at one, with the answer that it asks for.
     """
     typed, _, kept = command.partition(" | ")
     words = shlex.split(typed)

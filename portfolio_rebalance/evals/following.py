@@ -45,7 +45,7 @@ class FollowingClient:
         self._old = {entry.id: entry.request for entry in transcript.entries}
         self._lock = Lock()
         self._answers: dict[CallId, Reply] = {}
-        self._lost: list[str] = []
+        self._lost: dict[CallId, str] = {}
 
     @property
     def provider(self) -> str:
@@ -70,7 +70,7 @@ class FollowingClient:
             meaning = was[match[1]]
             if meaning not in now:
                 with self._lock:
-                    self._lost.append(f"{key} cites {match[1]}, {meaning[0]!r}")
+                    self._lost.setdefault(key, f"{key} cites {match[1]}, {meaning[0]!r}")
                 return match[0]
             return f"{{{now[meaning]}}}"
 
@@ -87,9 +87,10 @@ class FollowingClient:
             ReplayMismatchError: A call was not made, or is not in the transcript.
         """
         if self._lost:
+            first = min(self._lost)
             raise BadDataError(
-                f"An answer cites a fact that is not shown any more: {self._lost[0]}.",
-                where=self._where(next(iter(self._old))),
+                f"An answer cites a fact that is not shown any more: {self._lost[first]}.",
+                where=self._where(first),
                 fix="Let the answer in the transcript cite another fact, then run eval reauthor again.",
             )
         rewritten = self._inner.rewritten()

@@ -13,6 +13,21 @@ from portfolio_rebalance.evals.scenario import Scenario, load_scenarios
 from portfolio_rebalance.evals.scorers import SCORERS
 from portfolio_rebalance.evals.world import observe
 
+SHOWN = (
+    *(
+        "fault-cut-stream-with-a-partial-call",
+        "fault-duplicate-key-then-healthy",
+        "fault-order-executor-dies",
+    ),
+    *(
+        "fault-same-call-three-times",
+        "fault-submit-without-reviews-then-silence",
+        "fault-timeout-of-the-analyst",
+    ),
+    "fault-uncited-twice",
+)
+"""A few of them for every run of the tests: the offline suite runs and scores all."""
+
 FAULTS = [one for one in load_scenarios() if one.family == "model_faults" and one.models.script]
 
 
@@ -47,8 +62,20 @@ def test_what_is_expected_is_more_than_an_end() -> None:
             assert len(expect.notes) == 2, one.name
 
 
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_faulty_model_leaves_a_clean_end(name: str, tmp_path: Path) -> None:
+    (scenario,) = (one for one in FAULTS if one.name == name)
+    ends_cleanly(scenario, tmp_path)
+
+
+@pytest.mark.proof
 @pytest.mark.parametrize("scenario", FAULTS, ids=lambda one: one.name)
-def test_a_faulty_model_leaves_a_clean_end(scenario: Scenario, tmp_path: Path) -> None:
+def test_every_faulty_model_leaves_a_clean_end(scenario: Scenario, tmp_path: Path) -> None:
+    ends_cleanly(scenario, tmp_path)
+
+
+def ends_cleanly(scenario: Scenario, tmp_path: Path) -> None:
+    """Scored well, with all of the script played, and with the plan that code alone comes to."""
     client = client_of(scenario.models)
     seen = observe(scenario, tmp_path, client=client)
     client.finish()  # all of the script was played: the fault that is meant did happen

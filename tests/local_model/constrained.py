@@ -23,6 +23,7 @@ __all__ = [
     "left_over",
     "offered",
     "read_call",
+    "was_held",
     "write_call",
 ]
 
@@ -104,6 +105,20 @@ def read_call(text: str) -> tuple[str, str] | None:
     except json.JSONDecodeError:
         return name, rest
     return name, rest[:-1]  # the last brace closes the call, not its input
+
+
+def was_held(text: str, tools: Sequence[ToolSpec], *, is_whole: bool) -> bool:
+    """Whether an answer is a call of one of these tools, or the beginning of one where it is not whole.
+
+    It is not where the schemas hold something that the grammar's engine does not know: it then ignores all.
+    """
+    starts = [f'{{"tool":"{tool.name}","input":{{' for tool in tools]
+    if not any(text.startswith(start) or start.startswith(text) for start in starts):
+        return False
+    try:
+        return bool(json.loads(text)) or not is_whole
+    except json.JSONDecodeError:
+        return not is_whole
 
 
 def _bounded(node: Any, tool: str) -> Any:

@@ -24,7 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from chat_form import as_chat, shortened
-from constrained import answer_schema, grammar, left_over, read_call
+from constrained import answer_schema, grammar, left_over, read_call, was_held
 from messages_request import Request
 from pydantic import ValidationError
 from small_model import (
@@ -32,7 +32,6 @@ from small_model import (
     MODEL_ID,
     REPLY_TOKENS,
     Answer,
-    BadGrammarError,
     Model,
     SmallModel,
     TooLongError,
@@ -109,6 +108,9 @@ class Adapter:
     def _answered(self, request: Request) -> Answered:
         tools = left_over(request)
         answer = self._answer(request, grammar(answer_schema(tools)) if tools else "")
+        if tools and not was_held(answer.text, tools, is_whole=answer.ended == "itself"):
+            told = "tools: the model cannot be held to one of these schemas"
+            raise _RefusedError(400, "invalid_request_error", told)
         content: list[dict[str, Any]] = []
         written = answer.text
         stop = "end_turn"
@@ -142,8 +144,6 @@ class Adapter:
         for _ in range(_MOST_SHORTENINGS):
             try:
                 return self._model.answer(chat, grammar=rules, max_tokens=request.max_tokens)
-            except BadGrammarError as fault:
-                raise _RefusedError(400, "invalid_request_error", f"tools: {fault}") from None
             except TooLongError as long:
                 over = long.tokens - (long.most - REPLY_TOKENS)
                 length = sum(len(turn["content"]) for turn in chat)

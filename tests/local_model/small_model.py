@@ -22,7 +22,6 @@ __all__ = [
     "MODEL_ID",
     "REPLY_TOKENS",
     "Answer",
-    "BadGrammarError",
     "Model",
     "SmallModel",
     "TooLongError",
@@ -68,10 +67,6 @@ class TooLongError(Exception):
         self.most = most
 
 
-class BadGrammarError(Exception):
-    """A schema that the model cannot be held to."""
-
-
 class Model(Protocol):
     """Something that continues a chat; asked one thing at a time."""
 
@@ -80,12 +75,12 @@ class Model(Protocol):
 
         Args:
             chat: All turns so far.
-            grammar: What it is held to; empty where it may write what it likes.
+            grammar: What it is held to; empty where it may write what it likes. One that cannot be read
+                is ignored without a word.
             max_tokens: Longest answer.
 
         Raises:
             TooLongError: The chat does not fit.
-            BadGrammarError: The grammar is none.
         """
         ...
 
@@ -160,13 +155,10 @@ class SmallModel:
             "cache_prompt": reuse,
             **({"grammar": grammar} if grammar else {}),
         }
-        try:
-            found: dict[str, Any] = self._server.handle_chat_completions(body)
-        except ValueError as fault:
-            raise BadGrammarError(str(fault)) from None
+        found: dict[str, Any] = self._server.handle_chat_completions(body)
         if "error" in found:
             error = found["error"]
             if error.get("type") == "exceed_context_size_error":
                 raise TooLongError(error["n_prompt_tokens"], CONTEXT_TOKENS)
-            raise BadGrammarError(str(error.get("message")))
+            raise RuntimeError(error.get("message"))
         return found

@@ -18,7 +18,7 @@ from messages_adapter import Adapter, serving
 from messages_request import Request
 from model_scenes import make_scene
 from record import REDACT, SETTINGS, client_of, judged, recording_of
-from small_model import CONTEXT_TOKENS, MODEL_ID, BadGrammarError, SmallModel, TooLongError
+from small_model import CONTEXT_TOKENS, MODEL_ID, SmallModel, TooLongError
 from test_messages_adapter import ASK, SUBMIT, WORDS, raw
 from weights import missing
 
@@ -30,6 +30,11 @@ from portfolio_rebalance.records import canonical_bytes
 pytestmark = [pytest.mark.local_model, pytest.mark.skipif(bool(missing()), reason=missing() or "installed")]
 
 FACTS = "S4 drifted from its target by {F12}. The cluster of S4 and S9 holds {F3} against a limit of {F6}. "
+STORY = (
+    "Tell me a long story about a trader who loses a map of the sea.",
+    "What does the old captain say to her about risk and patience?",
+    "And then, many years later, in which city does she find it?",
+)
 RULES = grammar(answer_schema(Request.model_validate_json(json.dumps(ASK)).tools))
 
 
@@ -94,7 +99,7 @@ def test_the_adapter_answers_others_while_the_model_thinks(address):
     answers: list[tuple[int, bytes]] = []
     body = json.dumps(asked(FACTS * 20))
     thinking = threading.Thread(
-        target=lambda: answers.append(raw_patiently(address, body)),
+        target=lambda: answers.append(raw(address, "POST", "/v1/messages", body, seconds=600))
     )
     thinking.start()
     status, info = raw(address, "GET", f"/v1/models/{MODEL_ID}")
@@ -103,36 +108,42 @@ def test_the_adapter_answers_others_while_the_model_thinks(address):
     assert answers[0][0] == 200
 
 
-def raw_patiently(address: str, body: str) -> tuple[int, bytes]:
-    return raw(address, "POST", "/v1/messages", body, seconds=600)
-
-
 # --- the model -------------------------------------------------------------------------------------------
 
 
 def test_what_was_read_before_changes_no_answer(small_model):
-    """A conversation that grows turn by turn ends as one that is read at once, by a model that knows nothing."""
-    chat = [Turn(role="system", content="You manage risk."), Turn(role="user", content=FACTS * 3)]
-    for turn in range(3):
-        other = [chat[0], Turn(role="user", content=f"{FACTS} Which strategy is number {turn}?")]
+    """A conversation that grew by turns ends as one that is read at once by a model that knows nothing.
+
+    This story ends differently where it is read on from wherever old and new words part, and where no portion
+    is read twice.
+    """
+    chat = [Turn(role="system", content="You are a writer."), Turn(role="user", content=STORY[0])]
+    for told in STORY[1:]:
+        answer = small_model.answer(chat, grammar="", max_tokens=60)
+        other = [chat[0], Turn(role="user", content=f"Write about something else. {told}")]
         small_model.answer(other, grammar="", max_tokens=8)
-        answer = small_model.answer(chat, grammar="", max_tokens=40)
-        if turn < 2:
-            more = Turn(role="user", content=f"Result {turn}: {FACTS} Say more.")
-            chat = [*chat, Turn(role="assistant", content=answer.text or "Nothing."), more]
-    assert small_model.answer(chat, grammar="", max_tokens=40) == answer
-    assert SmallModel().answer(chat, grammar="", max_tokens=40) == answer
+        chat = [*chat, Turn(role="assistant", content=answer.text), Turn(role="user", content=told)]
+    last = small_model.answer(chat, grammar="", max_tokens=60)
+    assert last.tokens == 60
+    assert small_model.answer(chat, grammar="", max_tokens=60) == last
+    assert SmallModel().answer(chat, grammar="", max_tokens=60) == last
 
 
-def test_a_chat_that_does_not_fit_and_a_grammar_that_is_none_are_told_apart(small_model):
+def test_a_chat_that_does_not_fit_is_refused_and_the_next_one_is_answered(small_model):
     long = [Turn(role="user", content=FACTS * 600)]
     with pytest.raises(TooLongError) as error:
         small_model.answer(long, grammar=RULES, max_tokens=8)
     assert (error.value.most, error.value.tokens > CONTEXT_TOKENS) == (CONTEXT_TOKENS, True)
     short = [Turn(role="user", content="Review D1.")]
-    with pytest.raises(BadGrammarError):
-        small_model.answer(short, grammar="%llguidance {}\nstart: %json {", max_tokens=8)
     assert small_model.answer(short, grammar=RULES, max_tokens=200).ended == "itself"
+
+
+def test_a_schema_that_the_grammar_cannot_hold_is_refused_and_not_ignored(address):
+    schema = {**SUBMIT["input_schema"], "properties": {"verdict": {"$ref": "#/$defs/Absent"}}}
+    status, body = raw(
+        address, "POST", "/v1/messages", json.dumps(asked(tools=[{**SUBMIT, "input_schema": schema}]))
+    )
+    assert (status, json.loads(body)["error"]["type"]) == (400, "invalid_request_error")
 
 
 # --- the agents ------------------------------------------------------------------------------------------

