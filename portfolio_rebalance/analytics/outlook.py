@@ -147,7 +147,7 @@ def running_metrics(
         risk_free_rate: Annual rate as a fraction.
     """
     days = returns.shape[1]
-    value: Floats = np.cumprod(1.0 + returns, axis=1)
+    value: Floats = np.cumprod(1.0 + returns, axis=1, dtype=np.float64)
     peak = np.maximum(np.maximum.accumulate(value, axis=1), 1.0)
     drawdown = np.min(value / peak - 1.0, axis=1)
     moved = (returns != 0).sum(axis=1)
