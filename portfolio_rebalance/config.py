@@ -8,17 +8,21 @@ Fractions are ``Decimal``, exactly as written. Descriptions here are the source 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from portfolio_rebalance.config_llm import Llm
+from portfolio_rebalance.config_notify import Target
 from portfolio_rebalance.config_types import NotNegative, Number, Percent, Section, Share, only
+from portfolio_rebalance.cron import require_cron
 
 __all__ = ["CONFIG_ROOT", "Config", "Number"]
 
 CONFIG_ROOT: Final = "portfolio_rebalance"
 """The one top-level key of the file."""
+
+_SCHEDULE: Final = "0 2 * * *"
 
 
 class DriftThresholds(Section):
@@ -154,7 +158,8 @@ class Monitoring(Section):
         int, only(7, "monitoring"), Field(description="Days a rebalance is watched.")
     ] = 7
     tracking_interval_hours: Annotated[
-        int, only(1, "monitoring"), Field(description="Hours between two ticks.")
+        int,
+        Field(ge=1, le=24, description="Hours between two looks at a watched rebalance, at most."),
     ] = 1
     divergence_alert_threshold_percent: Annotated[
         Number,
@@ -238,8 +243,8 @@ class Config(Section):
         bool, Field(description="False: no trigger runs and --execute refuses; a dry run works.")
     ] = True
     schedule: Annotated[
-        str, only("0 2 * * *", "scheduling"), Field(description="Cron line (UTC) of the drift check.")
-    ] = "0 2 * * *"
+        str, Field(description="When the drift is checked: a cron line of five fields, in UTC.")
+    ] = _SCHEDULE
     drift_thresholds: DriftThresholds = DriftThresholds()
     correlation_analysis: CorrelationAnalysis = CorrelationAnalysis()
     rebalancing_modes: RebalancingModes = RebalancingModes()
@@ -295,9 +300,22 @@ class Config(Section):
     broker: BrokerSection = BrokerSection()
     llm: Llm = Llm()
     notifications: Annotated[
-        tuple[Any, ...], only((), "notifications"), Field(description="Where to notify.")
+        tuple[Target, ...], Field(max_length=10, description="Whom to notify; nobody by default.")
     ] = ()
     retention_days: Annotated[int, only(400, "retention"), Field(description="Days records are kept.")] = 400
+
+    @field_validator("schedule")
+    @classmethod
+    def _comes_again(cls, line: str) -> str:
+        return line if line == _SCHEDULE else require_cron(line)
+
+    @field_validator("notifications")
+    @classmethod
+    def _told_apart(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+        names = [target.name for target in targets]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the name {twice[0]} stands twice; give each target a name of its own")
+        return targets
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

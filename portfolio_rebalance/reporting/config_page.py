@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final, Literal, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
@@ -78,7 +78,8 @@ def _markdown_table(model: type[BaseModel]) -> Iterator[str]:
         if key in sections:
             continue
         effect = field.description or f"Weight of {name.rstrip('_').replace('_', ' ')}."
-        cells = (f"`{key}`", f"`{_plain(field.default)}`", _accepted(field), effect)
+        default = "required" if field.is_required() else f"`{_plain(field.default)}`"
+        cells = (f"`{key}`", default, _accepted(field), effect)
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -102,6 +103,8 @@ def _only_default(field: FieldInfo) -> str:
                 mark.func(object())  # type: ignore[call-arg]  # one of the two forms takes a second argument
             except ValueError as refusal:
                 return str(refusal)
+            except TypeError:  # it looks into the value, so it accepts some
+                continue
     return ""
 
 
@@ -111,7 +114,8 @@ def _kind(annotation: object) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{option}`" for option in get_args(annotation))
     if get_origin(annotation) is tuple:
-        return f"a list of {_kind(get_args(annotation)[0])}"
+        inside = get_args(annotation)[0]
+        return "a list of sections (below)" if _is_section(inside) else f"a list of {_kind(inside)}"
     options = [option for option in get_args(annotation) if option is not type(None)]
     return _kind(options[0]) if options else "a value"
 
@@ -130,6 +134,9 @@ def _floor(field: FieldInfo) -> str:
 def _ceiling(field: FieldInfo) -> str:
     most: list[Any] = [mark.le for mark in field.metadata if isinstance(mark, Le)]
     below: list[Any] = [mark.lt for mark in field.metadata if isinstance(mark, Lt)]
+    longest: list[Any] = [mark.max_length for mark in field.metadata if isinstance(mark, MaxLen)]
+    if longest:
+        return f"at most {min(longest)}"
     if most:
         return f"at most {min(most)}"
     return f"below {min(below)}" if below else ""
@@ -142,10 +149,19 @@ def _sections(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
 
 
 def _all_sections(model: type[BaseModel], *, above: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
-    """Every section, each before those inside it, with its dotted name."""
-    for name, section in _sections(model):
+    """Every section, each before those inside it, with its dotted name; one that a list holds has ``[]``."""
+    listed = [
+        (f"{field.alias or name}[]", inside)
+        for name, field in model.model_fields.items()
+        if get_origin(field.annotation) is tuple and _is_section(inside := get_args(field.annotation)[0])
+    ]
+    for name, section in (*_sections(model), *listed):
         yield f"{above}{name}", section
         yield from _all_sections(section, above=f"{above}{name}.")
+
+
+def _is_section(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _summary(section: type[BaseModel]) -> str:
@@ -172,4 +188,8 @@ def _plain(value: object) -> str:
         return f"{value.normalize():f}"
     if isinstance(value, tuple | list):
         return f"[{', '.join(_plain(item) for item in value)}]"
+    if isinstance(value, BaseModel):
+        stated = [(key, getattr(value, key)) for key in type(value).model_fields]
+        told = [f"{key}: {_plain(item)}" for key, item in stated if key in value.model_fields_set]
+        return f"{{{', '.join(told)}}}"
     return "{}" if value == {} else str(value)

@@ -13,6 +13,7 @@ from itertools import combinations
 from pathlib import Path
 
 from portfolio_rebalance.clock import format_instant
+from portfolio_rebalance.config_notify import EXTREME_CORRELATION
 from portfolio_rebalance.errors import BlockedError
 from portfolio_rebalance.records import Plan, RebalanceResult, canonical_bytes
 from portfolio_rebalance.run.plans import build_plan, plan_id_of, run_id_of
@@ -32,7 +33,6 @@ from portfolio_rebalance.workspace.files import exists, read_text
 __all__ = ["record", "result_of"]
 
 _STATUS = {"REBALANCE": "planned", "OPTIONAL": "planned", "HOLD": "hold", "BLOCKED": "blocked"}
-_EXTREME_CORRELATION = 0.95
 
 
 def result_of(session: Session, *, plan: Plan | None, written: tuple[str, ...]) -> RebalanceResult:
@@ -128,7 +128,7 @@ def _alerts(session: Session) -> tuple[str, ...]:
     extreme = [
         f"{a}/{b} correlate at {rho:.2f}: extreme"
         for a, b in combinations(session.correlation.strategies, 2)
-        if (rho := matrix[a][b]) is not None and rho > _EXTREME_CORRELATION
+        if (rho := matrix[a][b]) is not None and rho > EXTREME_CORRELATION
     ]
     unresolved = [
         f"{violation.limit} of {'+'.join(violation.strategies)} stays broken: manual action needed"
