@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from portfolio_rebalance.clock import Clock
+from portfolio_rebalance.config import Config
 from portfolio_rebalance.config_llm import Llm
 from portfolio_rebalance.errors import RebalanceError
 from portfolio_rebalance.records import ErrorReport, Execution, RebalanceRequest, RebalanceResult
@@ -70,6 +71,7 @@ class Service:
     _asked_to_execute: bool = False
     _executed: Execution | None = None
     _refusal: RebalanceError | None = None
+    _config: Config | None = None
 
     def serve(self) -> RebalanceResult:
         """Serve the request; whatever models took part are closed, also where it is refused.
@@ -85,6 +87,14 @@ class Service:
                 raise
             return closed
         return self._closed(result)
+
+    def config_in_force(self) -> Config:
+        """The configuration that the request was served with; read again where no run came that far.
+
+        Raises:
+            RebalanceError: It cannot be read.
+        """
+        return self._config or config_of(self.root)
 
     def _served(self) -> RebalanceResult:
         """Finish what was left; execute what is approved, or plan; and execute the plan if that may be."""
@@ -126,6 +136,7 @@ class Service:
         session = Session(root=self.root, clock=self.clock, request=self.request)
         self.progress("bootstrap")
         session.advance()
+        self._config = session.state.config
         self._open_models(session.state.config.llm)
         if self.models is None:
             drive_by_rules(session, progress=self.progress)

@@ -132,7 +132,7 @@ def _run(
             fix="Name one with --workspace.",
         ) from None
     until_now = (lambda: now) if now is not None else (lambda: datetime.now(UTC))
-    return Service(
+    service = Service(
         request=request,
         root=root,
         clock=clock,
@@ -140,7 +140,36 @@ def _run(
         progress=progress,
         person=person,
         models=models,
-    ).serve()
+    )
+    try:
+        result = service.serve()
+    except RebalanceError as error:
+        result = refused(error)
+    return _told(service, result)
+
+
+def _told(service: Service, result: RebalanceResult) -> RebalanceResult:
+    """The result, once whom the configuration names was told of it; what could not be sent is a warning.
+
+    What is stored of a run is stored by now: whether somebody was reached is no part of it.
+    """
+    try:
+        config = service.config_in_force()
+    except RebalanceError:
+        return result  # it was refused for the very same reason
+    if not config.notifications:
+        return result
+    from portfolio_rebalance.run.telling import tell_result
+
+    warnings = tell_result(
+        service.root,
+        result,
+        clock=service.clock,
+        config=config,
+        environment=service.environment,
+        now=service.now(),
+    )
+    return result.model_copy(update={"warnings": (*result.warnings, *warnings)}) if warnings else result
 
 
 def _request(given: dict[str, Any]) -> RebalanceRequest:

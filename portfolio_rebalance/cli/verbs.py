@@ -10,7 +10,7 @@ imported inside the verb that needs them, so that ``--help`` stays fast.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shlex import join
 from typing import Annotated, Final
@@ -201,8 +201,10 @@ def status(
 ) -> Outcome:
     """Show allocations, drift, profit and loss."""
     from portfolio_rebalance.reporting import assessment_blocks, standing_blocks
+    from portfolio_rebalance.reporting.notice_tables import notices_blocks
     from portfolio_rebalance.run import queries
     from portfolio_rebalance.run.operator import standing
+    from portfolio_rebalance.workspace.notify import kept_notices
 
     with root_of(ctx).progress() as show_stage:
         show_stage("reading")
@@ -210,9 +212,14 @@ def status(
         root, clock = workspace_of(ctx, workspace), clock_of(ctx, as_of)
         assessment = queries.status(root, clock=clock)
         waiting = standing(root, clock=clock)
+        kept = kept_notices(root, since=clock.as_of - timedelta(days=7))
     return Outcome(
-        document={"assessment": assessment, "standing": waiting},
-        blocks=lambda: [*standing_blocks(waiting, workspace=named), *assessment_blocks(assessment)],
+        document={"assessment": assessment, "standing": waiting, "notices": kept},
+        blocks=lambda: [
+            *standing_blocks(waiting, workspace=named),
+            *notices_blocks(kept),
+            *assessment_blocks(assessment),
+        ],
     )
 
 

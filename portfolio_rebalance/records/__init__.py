@@ -96,6 +96,7 @@ if TYPE_CHECKING:
         StrategyBook,
         Transfer,
     )
+    from portfolio_rebalance.records.notice import KeptNotice, Notice
 
 __all__ = [
     "METRICS",
@@ -130,6 +131,7 @@ __all__ = [
     "Improvements",
     "Instant",
     "Instruction",
+    "KeptNotice",
     "LaggedPair",
     "Learned",
     "LimitLine",
@@ -137,6 +139,7 @@ __all__ = [
     "Market",
     "Metric",
     "Money",
+    "Notice",
     "OpenExecution",
     "OrderFill",
     "OrderLine",
@@ -207,8 +210,11 @@ _OF_A_BATCH = frozenset(
 )
 
 
+_ELSEWHERE = {**dict.fromkeys(_OF_A_BATCH, "batch"), "KeptNotice": "notice", "Notice": "notice"}
+
+
 def __getattr__(name: str) -> Any:
-    """What only an execution needs is imported when it is asked for: a dry run is spared it."""
-    if name not in _OF_A_BATCH:
+    """What only an execution or a notification needs is imported when it is asked for."""
+    if name not in _ELSEWHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.batch"), name)
+    return getattr(import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)

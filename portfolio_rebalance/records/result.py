@@ -116,6 +116,7 @@ class Standing(Record):
         awaiting: Approved plans that were not executed yet.
         unconfirmed: Capital instructions nobody has followed yet, in words.
         overdue: Those of them that are older than 48 hours.
+        overdue_plans: Ids of the plans that these belong to.
     """
 
     halt: Literal["none", "reduce_only", "all"]
@@ -126,6 +127,7 @@ class Standing(Record):
     awaiting: tuple[str, ...]
     unconfirmed: tuple[str, ...]
     overdue: tuple[str, ...]
+    overdue_plans: tuple[str, ...] = ()
 
 
 class RunSummary(Record):
