@@ -57,8 +57,8 @@ def newest_until(line: str, instant: datetime) -> datetime:
 
 
 def every_hours(hours: int) -> str:
-    """The line of an interval: on the hour, at the hours of the day that it divides.
+    """The line of an interval: at half past, so that it seldom meets what people put on the hour.
 
     Two of its instants are never further apart than the interval; over midnight they may be nearer.
     """
-    return f"0 {','.join(map(str, range(0, 24, hours)))} * * *"
+    return f"30 {'*' if hours == 1 else ','.join(map(str, range(0, 24, hours)))} * * *"

@@ -40,6 +40,7 @@ from portfolio_rebalance.cli.options import (
 )
 from portfolio_rebalance.cli.outcome import PROGRAM, Outcome, of_result, of_version
 from portfolio_rebalance.cli.plain_run import plan
+from portfolio_rebalance.cli.scheduling import add_scheduling_verbs
 from portfolio_rebalance.errors import BadDataError, UsageError
 
 __all__ = ["app"]
@@ -54,8 +55,6 @@ _LATER: Final = frozenset(
         "metrics",
         "monitor",
         "report",
-        "schedule",
-        "watch",
     }
 )
 """Verbs of later versions: refused by name, so that none of them is ever read as free text."""
@@ -64,6 +63,7 @@ _free_text_app = new_app()
 app = verbs_or(_free_text_app)
 add_acting_verbs(app)
 add_eval_verb(app)
+add_scheduling_verbs(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -157,7 +157,7 @@ def notice_of_refusal(error: ErrorReport, *, seen: Viewpoint) -> Notice:
         f"refused-{error.code}",
         title=f"The drift check was refused: {error.code}",
         text="Until that is put right nothing is checked. What is wrong, and where, the command says.",
-        command="doctor",
+        command="--dry-run",
     )
 
 

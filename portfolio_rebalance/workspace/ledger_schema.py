@@ -151,7 +151,17 @@ CREATE TABLE notices (
 ) STRICT;
 """
 
-_SCRIPTS: Final = (_RUNS_AND_PLANS, _EXECUTIONS, _MODEL_CALLS, _FOLLOWING)
+_CHECKS: Final = """
+CREATE TABLE checks (
+    number  INTEGER PRIMARY KEY,
+    at      TEXT NOT NULL,
+    reasons TEXT NOT NULL,
+    plan_id TEXT REFERENCES plans (plan_id)
+) STRICT;
+CREATE INDEX checks_by_time ON checks (at);
+"""
+
+_SCRIPTS: Final = (_RUNS_AND_PLANS, _EXECUTIONS, _MODEL_CALLS, _FOLLOWING, _CHECKS)
 VERSION: Final = len(_SCRIPTS)
 """What this package reads and writes."""
 

@@ -43,7 +43,7 @@ CREATE INDEX runs_by_time ON runs (as_of);
 """As the first release made it; nothing here may ever change."""
 
 NEW_TABLES = {"approvals", "rejections", "executions", "steps", "outbox", "confirmations", "instructions"} | {
-    *("model_calls", "ticks", "outcomes", "tunings", "learned", "notices")
+    *("model_calls", "ticks", "outcomes", "tunings", "learned", "notices", "checks")
 }
 
 
@@ -119,7 +119,7 @@ def test_opening_it_for_writing_makes_it_current_and_keeps_every_row(root: Path,
     with Ledger.open(tmp_path / "fresh"):
         pass
     assert schema(root) == schema(tmp_path / "fresh")
-    assert schema(root)[0] == ledger_schema.VERSION == 4
+    assert schema(root)[0] == ledger_schema.VERSION == 5
     with Ledger.open(root) as ledger:
         ledger.approvals.approve(approval("abc"))
         ledger.journal.start(started("abc"), [])
