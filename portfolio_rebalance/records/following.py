@@ -22,6 +22,7 @@ __all__ = [
     "Comparisons",
     "CostCheck",
     "DayPrediction",
+    "Divergence",
     "Estimates",
     "Learned",
     "Metric",
@@ -40,9 +41,10 @@ METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
 Cause: TypeAlias = Literal["regime", "correlation", "execution_cost", "data_fault", "chance"]
 """Why an outcome differs from its prediction."""
 
-Divergence: TypeAlias = Literal["alert", "within_uncertainty", "small", "undefined"]
+Divergence: TypeAlias = Literal["alert", "within_uncertainty", "not_judged", "small", "undefined"]
 """``alert``: beyond the threshold and outside of the interval; ``within_uncertainty``: beyond the threshold
-and inside; ``small``: neither; ``undefined``: one side of the comparison is missing."""
+and inside; ``not_judged``: beyond the threshold, and there is no interval yet; ``small``: within the
+threshold; ``undefined``: one side of the comparison is missing."""
 
 
 class PredictedRange(Record):

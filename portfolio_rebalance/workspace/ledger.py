@@ -31,6 +31,7 @@ from portfolio_rebalance.workspace.ledger_schema import VERSION, prepare, requir
 
 if TYPE_CHECKING:
     from portfolio_rebalance.workspace.approvals import ApprovalStore
+    from portfolio_rebalance.workspace.follow_ups import FollowUps
     from portfolio_rebalance.workspace.journal import ExecutionJournal
     from portfolio_rebalance.workspace.outbox import Outbox, Projection
 
@@ -157,6 +158,13 @@ class Ledger:
         from portfolio_rebalance.workspace.journal import ExecutionJournal
 
         return ExecutionJournal(self)
+
+    @cached_property
+    def follow_ups(self) -> FollowUps:
+        """What follows an execution: ticks, outcomes, steps of estimates, learnings."""
+        from portfolio_rebalance.workspace.follow_ups import FollowUps
+
+        return FollowUps(self)
 
     @cached_property
     def outbox(self) -> Outbox:
