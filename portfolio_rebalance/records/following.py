@@ -26,6 +26,7 @@ __all__ = [
     "Estimates",
     "Learned",
     "Metric",
+    "MonitorReport",
     "Outcome",
     "PredictedRange",
     "Prediction",
@@ -298,3 +299,21 @@ class Learned(Record):
     cause: Cause
     text: str
     cited: tuple[str, ...] = ()
+
+
+class MonitorReport(Record):
+    """What one look at everything that is watched came to.
+
+    Attributes:
+        ticks: Of each rebalance that is watched, the newest first; one that was there already included.
+        outcomes: Rebalances whose days were over now.
+        steps: Of estimates, taken now.
+        learned: Why outcomes differ from their predictions.
+        notes: What else there is to say.
+    """
+
+    ticks: tuple[Tick, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    steps: tuple[TuningStep, ...] = ()
+    learned: tuple[Learned, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -83,6 +83,28 @@ class FollowUps:
         rows = self._ledger.rows("SELECT content FROM ticks WHERE plan_id = ? ORDER BY number", (plan_id,))
         return tuple(read_record(Tick, content, row=f"ticks {plan_id}") for (content,) in rows)
 
+    def newest_tick(self, plan_id: str) -> Tick | None:
+        """The last tick of one watch; None before the first.
+
+        Raises:
+            LedgerError: What is stored cannot be read.
+        """
+        rows = self._ledger.rows(
+            "SELECT content FROM ticks WHERE plan_id = ? ORDER BY number DESC LIMIT 1", (plan_id,)
+        )
+        return read_record(Tick, rows[0][0], row=f"ticks {plan_id}") if rows else None
+
+    def alerting_ticks(self, plan_id: str) -> tuple[Tick, ...]:
+        """The ticks of one watch that had something new to tell, in order.
+
+        Raises:
+            LedgerError: What is stored cannot be read.
+        """
+        rows = self._ledger.rows(
+            "SELECT content FROM ticks WHERE plan_id = ? AND alerts > 0 ORDER BY number", (plan_id,)
+        )
+        return tuple(read_record(Tick, content, row=f"ticks {plan_id}") for (content,) in rows)
+
     def steps(self) -> tuple[TuningStep, ...]:
         """The log of estimates, in order.
 
@@ -125,8 +147,11 @@ class FollowUps:
         """
         with self._ledger.transaction() as connection:
             connection.executemany(
-                "INSERT INTO ticks VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                [(one.plan_id, one.number, stamp(one.at), canonical_bytes(one)) for one in ticks],
+                "INSERT INTO ticks VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                [
+                    (one.plan_id, one.number, stamp(one.at), len(one.alerts), canonical_bytes(one))
+                    for one in ticks
+                ],
             )
             connection.executemany(
                 "INSERT INTO outcomes VALUES (?, ?, ?) ON CONFLICT DO NOTHING",

@@ -122,6 +122,7 @@ CREATE TABLE ticks (
     plan_id TEXT NOT NULL REFERENCES executions (plan_id),
     number  INTEGER NOT NULL,
     at      TEXT NOT NULL,
+    alerts  INTEGER NOT NULL,
     content BLOB NOT NULL,
     PRIMARY KEY (plan_id, number)
 ) STRICT;
