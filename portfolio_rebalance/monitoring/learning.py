@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from portfolio_rebalance.records import Learned, Outcome
+from portfolio_rebalance.records import Learned, Outcome, Tick
 
 __all__ = ["WITHIN", "causes_by_rules", "diverged", "within_uncertainty"]
 
@@ -17,16 +17,16 @@ WITHIN = "within its own uncertainty: so few days bring such differences by chan
 """What code says of a difference that proves nothing."""
 
 
-def diverged(outcome: Outcome) -> tuple[str, ...]:
+def diverged(seen: Tick | Outcome) -> tuple[str, ...]:
     """Metrics, and ``cost``, that left their interval."""
-    metrics = tuple(one.metric for one in outcome.realised.metrics if one.verdict == "alert")
-    return (*metrics, *(("cost",) if outcome.cost.verdict == "alert" else ()))
+    metrics = tuple(one.metric for one in seen.realised.metrics if one.verdict == "alert")
+    return (*metrics, *(("cost",) if seen.cost.verdict == "alert" else ()))
 
 
-def within_uncertainty(outcome: Outcome) -> tuple[str, ...]:
+def within_uncertainty(seen: Tick | Outcome) -> tuple[str, ...]:
     """Metrics, and ``cost``, that differ from their projection and stayed inside of their interval."""
-    metrics = tuple(one.metric for one in outcome.realised.metrics if one.verdict == "within_uncertainty")
-    return (*metrics, *(("cost",) if outcome.cost.verdict == "within_uncertainty" else ()))
+    metrics = tuple(one.metric for one in seen.realised.metrics if one.verdict == "within_uncertainty")
+    return (*metrics, *(("cost",) if seen.cost.verdict == "within_uncertainty" else ()))
 
 
 def causes_by_rules(outcome: Outcome) -> tuple[Learned, ...]:

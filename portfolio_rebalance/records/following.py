@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from pydantic import Field
 
+from portfolio_rebalance.records.advice import Spend
 from portfolio_rebalance.records.base import ExactBp, FrozenMap, Instant, Money, Record, StrategyId
 
 __all__ = [
@@ -310,6 +311,8 @@ class MonitorReport(Record):
         steps: Of estimates, taken now.
         learned: Why outcomes differ from their predictions.
         notes: What else there is to say.
+        explained: The monitor's words on what is new, every figure of them rendered by code; empty without.
+        spend: What models cost; None where none took part.
     """
 
     ticks: tuple[Tick, ...] = ()
@@ -317,3 +320,5 @@ class MonitorReport(Record):
     steps: tuple[TuningStep, ...] = ()
     learned: tuple[Learned, ...] = ()
     notes: tuple[str, ...] = ()
+    explained: str = ""
+    spend: Spend | None = None

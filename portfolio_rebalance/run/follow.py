@@ -70,7 +70,7 @@ def follow(root: Path, *, clock: Clock) -> MonitorReport:
 
 
 def learn(root: Path, *, learned: Sequence[Learned]) -> None:
-    """Store what the feedback agent named; the first time counts.
+    """Store what the feedback agent named of a divergence; the first time counts.
 
     Raises:
         WorkspaceBusyError: Another process is at work here.
@@ -79,7 +79,8 @@ def learn(root: Path, *, learned: Sequence[Learned]) -> None:
     with exclusive(root), Ledger.open(root) as ledger:
         apply_outbox(root, ledger)
         kept = ledger.follow_ups.learned()
-        new = [one for one in learned if one.source not in {old.source for old in kept.get(one.plan_id, ())}]
+        known = {(old.plan_id, old.source, old.at) for several in kept.values() for old in several}
+        new = [one for one in learned if (one.plan_id, one.source, one.at) not in known]
         file = feedback_projection(root, ledger, learned=new)
         ledger.follow_ups.record(learned=new, projections=() if file is None else (file,))
         apply_outbox(root, ledger)

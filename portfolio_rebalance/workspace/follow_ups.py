@@ -172,13 +172,10 @@ class _Lessons(Record):
 
 
 def _add_learned(connection: sqlite3.Connection, learned: Sequence[Learned]) -> None:
-    by_source: dict[tuple[str, str], list[Learned]] = {}
+    by_source: dict[tuple[str, str, str], list[Learned]] = {}
     for one in learned:
-        by_source.setdefault((one.plan_id, one.source), []).append(one)
+        by_source.setdefault((one.plan_id, one.source, stamp(one.at)), []).append(one)
     connection.executemany(
-        "INSERT INTO learned VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        [
-            (plan_id, source, canonical_bytes(_Lessons(learned=tuple(several))))
-            for (plan_id, source), several in by_source.items()
-        ],
+        "INSERT INTO learned VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(*key, canonical_bytes(_Lessons(learned=tuple(several)))) for key, several in by_source.items()],
     )
