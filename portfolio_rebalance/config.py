@@ -304,7 +304,14 @@ class Config(Section):
     notifications: Annotated[
         tuple[Any, ...], only((), "notifications"), Field(description="Where to notify.")
     ] = ()
-    retention_days: Annotated[int, only(400, "retention"), Field(description="Days records are kept.")] = 400
+    retention_days: Annotated[
+        int,
+        Field(
+            ge=30,
+            le=36_500,
+            description="Days that ticks and notices are kept; plans, executions and outcomes always are.",
+        ),
+    ] = 400
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -148,7 +148,7 @@ class Service:
             self._refusal = error
 
     def _watched(self, result: RebalanceResult) -> RebalanceResult:
-        """Begin to watch what was executed, and learn from what it cost; nothing of it undoes an execution."""
+        """Begin to watch what was executed, and learn what it cost; nothing of it undoes an execution."""
         execution = result.execution
         if execution is None or execution.status not in ("committed", "reverted"):
             return result

@@ -7,7 +7,7 @@ little: a divergence beyond the threshold is an alert only where the realised va
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -25,7 +25,6 @@ from portfolio_rebalance.records import (
     Comparison,
     Comparisons,
     CostCheck,
-    Execution,
     Metric,
     PredictedRange,
     Prediction,
@@ -57,16 +56,28 @@ class Watch:
     Attributes:
         committed_at: The instant from which the batch counts.
         prediction: Made with the plan; None for a plan of an earlier version, which has none.
-        moved_by_bots: Capital of strategies whose bots have confirmed that they did as they were told.
         days: Full UTC days that are watched.
+        total_before: Total capital before the batch.
+        capitals: Capital of every strategy after it; of one that a bot was to move, as the bot confirmed.
+        moved_by_bots: Strategies whose bots have confirmed that they did as they were told.
+        waiting_for_bots: Those whose bots have not.
+        estimated_cost: Of the plan.
+        actual_cost: Of the batch: slippage and commissions.
+        actual_cost_bps: The same a unit traded; None where nothing was traded at the venue.
     """
 
     plan_id: str
+    mode: str
     committed_at: datetime
-    execution: Execution
     prediction: Prediction | None
-    moved_by_bots: Mapping[str, Decimal]
     days: int
+    total_before: Decimal
+    capitals: Mapping[str, Decimal]
+    moved_by_bots: Collection[str] = ()
+    waiting_for_bots: Collection[str] = ()
+    estimated_cost: Decimal
+    actual_cost: Decimal
+    actual_cost_bps: Decimal | None
 
     @property
     def last_day(self) -> date:
@@ -87,11 +98,8 @@ class Watch:
     def ids(self) -> tuple[str, ...]:
         """Strategies held before or after."""
         before = {} if self.prediction is None else self.prediction.before_bp
-        after = self.execution.post_rebalance_allocations
         return tuple(
-            key
-            for key in sorted({*before, *after})
-            if before.get(key) or (key in after and after[key].capital) or self.moved_by_bots.get(key)
+            key for key in sorted({*before, *self.capitals}) if before.get(key) or self.capitals.get(key)
         )
 
 
@@ -137,9 +145,8 @@ def cost_check(watch: Watch, *, earlier_bps: Sequence[Decimal], config: Config) 
         earlier_bps: What earlier batches cost, basis points of what they traded.
         config: Threshold.
     """
-    prediction, execution = watch.prediction, watch.execution
+    prediction, actual_bps = watch.prediction, watch.actual_cost_bps
     estimated_bps = Decimal(0) if prediction is None else prediction.slippage_bps + prediction.commission_bps
-    actual_bps = execution.total_cost_bps
     low = high = divergence = None
     if len(earlier_bps) >= _LEAST_EARLIER:
         ordered = sorted(earlier_bps)
@@ -153,8 +160,8 @@ def cost_check(watch: Watch, *, earlier_bps: Sequence[Decimal], config: Config) 
             actual_bps, divergence, low, high, threshold=config.monitoring.divergence_alert_threshold_percent
         )
     return CostCheck(
-        estimated=execution.estimated_cost,
-        actual=execution.actual_cost,
+        estimated=watch.estimated_cost,
+        actual=watch.actual_cost,
         estimated_bps=estimated_bps,
         actual_bps=actual_bps,
         divergence_percent=divergence,
@@ -184,12 +191,9 @@ def _metrics(
     undefined: Mapping[Metric, Decimal | None] = dict.fromkeys(METRICS)
     if not len(seen):
         return undefined, undefined
-    execution = watch.execution
-    total = Fraction(execution.total_capital_before)
-    after = execution.post_rebalance_allocations
-    capitals = {key: watch.moved_by_bots.get(key, after[key].capital) for key in after}
-    weights = np.array([float(Fraction(capitals.get(key, Decimal(0))) / total) for key in watch.ids])
-    cost = float(Fraction(execution.actual_cost) / total)
+    total = Fraction(watch.total_before)
+    weights = np.array([float(Fraction(watch.capitals.get(key, Decimal(0))) / total) for key in watch.ids])
+    cost = float(Fraction(watch.actual_cost) / total)
     realised = _measured(held_returns(seen, weights=weights, cost=cost), config=config)
     if watch.prediction is None:
         return realised, undefined

@@ -56,7 +56,7 @@ def outcome_of(watch: Watch, *, at: datetime, realised: Comparisons, cost: CostC
     values = {one.metric: one.realised for one in realised.metrics}
     return Outcome(
         plan_id=watch.plan_id,
-        mode=watch.execution.mode,
+        mode=watch.mode,
         committed_at=watch.committed_at,
         at=at,
         graded=graded,
@@ -75,7 +75,7 @@ def _why_not(watch: Watch, realised: Comparisons) -> str:
         return "the plan was made without a prediction"
     if watch.prediction.reason:
         return watch.prediction.reason
-    if any(one.strategy not in watch.moved_by_bots for one in watch.execution.instructions):
+    if watch.waiting_for_bots:
         return "capital that bots were to move was not confirmed: the portfolio is not the planned one"
     if realised.observations < ceil(_ENOUGH * watch.days):
         return f"only {realised.observations} of {watch.days} days have a return of every strategy"

@@ -74,7 +74,7 @@ def tick_of(watch: Watch, look: Look, *, config: Config) -> Tick:
     ]
     return Tick(
         plan_id=watch.plan_id,
-        mode=watch.execution.mode,
+        mode=watch.mode,
         number=number_of(watch, at=look.at, interval_hours=config.monitoring.tracking_interval_hours),
         at=look.at,
         committed_at=watch.committed_at,
@@ -118,9 +118,10 @@ def _diverging(tick: Tick) -> Iterator[str]:
 
 
 def _told(one: Comparison, days: int) -> str:
+    after = "one day" if days == 1 else f"{days} days"
     return (
-        f"{_NAMES[one.metric]} after {days} days: {one.realised:f} against a projection of "
-        f"{one.projected:f}, outside of {one.low:f} to {one.high:f} (90 %)"
+        f"{_NAMES[one.metric]} after {after}: {one.realised:.2f} against a projection of "
+        f"{one.projected:.2f}, outside of {one.low:.2f} to {one.high:.2f} (90 %)"
     )
 
 
@@ -141,9 +142,9 @@ def _notes(watch: Watch, look: Look, *, observations: int, missing: Sequence[str
         yield f"no return on some day: {', '.join(missing)}; {observations} days can be compared"
     if watch.moved_by_bots:
         yield f"counted as their bots confirmed: {', '.join(sorted(watch.moved_by_bots))}"
-    waiting = sorted({one.strategy for one in watch.execution.instructions} - set(watch.moved_by_bots))
-    if waiting:
-        yield f"not yet moved by their bots, so counted as before: {', '.join(waiting)}"
+    if watch.waiting_for_bots:
+        waiting = ", ".join(sorted(watch.waiting_for_bots))
+        yield f"not yet moved by their bots, so counted as before: {waiting}"
     if look.replaced_by:
         yield f"plan {look.replaced_by[:12]} was executed since: compared as if the portfolio had been held"
     if look.unreadable:

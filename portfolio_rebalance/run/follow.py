@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -185,6 +186,8 @@ class _Round:
                 projections=files,
             )
             apply_outbox(self.root, self.ledger)
+        kept_from = self.clock.as_of - timedelta(days=self.config.retention_days)
+        self.ledger.follow_ups.forget(before=kept_from)
 
     def report(self) -> MonitorReport:
         """What this look came to."""
@@ -217,14 +220,22 @@ class _Round:
         return (*self.ledger.follow_ups.steps(), *self.steps)
 
     def _watch(self, followed: Followed) -> Watch:
-        prediction = _prediction(self.ledger, followed.plan_id)
+        prediction, execution = _prediction(self.ledger, followed.plan_id), followed.execution
+        moved = _moved_by_bots(self.ledger, followed.plan_id)
+        after = {key: one.capital for key, one in execution.post_rebalance_allocations.items()}
         return Watch(
             plan_id=followed.plan_id,
+            mode=execution.mode,
             committed_at=followed.finished_at,
-            execution=followed.execution,
             prediction=prediction,
-            moved_by_bots=_moved_by_bots(self.ledger, followed.plan_id),
             days=self.config.monitoring.post_rebalance_days if prediction is None else prediction.days,
+            total_before=execution.total_capital_before,
+            capitals=after | moved,
+            moved_by_bots=frozenset(moved),
+            waiting_for_bots={one.strategy for one in execution.instructions} - moved.keys(),
+            estimated_cost=execution.estimated_cost,
+            actual_cost=execution.actual_cost,
+            actual_cost_bps=execution.total_cost_bps,
         )
 
     def _returns(self, watch: Watch) -> ReturnsTable:
@@ -245,7 +256,7 @@ class _Round:
                 state = load_state(self.root, clock=self.clock, mode_names=mode_names())
                 self._state = (state.portfolio, "")
             except RebalanceError as error:
-                self._state = (None, str(error))
+                self._state = (None, error.what)
         return self._state
 
     def _earlier_bps(self, followed: Followed) -> tuple[Decimal, ...]:

@@ -44,7 +44,7 @@ from portfolio_rebalance.tools.frames import ReturnsLike
 from portfolio_rebalance.units import BP_PER_UNIT, Bp, PercentLike, bp_map_from_percent, percent_from_bp
 from portfolio_rebalance.workspace import Ledger
 
-__all__ = ["Draws", "impact_report", "simulate_rebalance_impact"]
+__all__ = ["Draws", "impact_report", "simulate_rebalance_impact", "trading_costs"]
 
 _BASELINE_FLOOR = 0.1
 """A relative improvement over a baseline near 0 means nothing; this is the least it is measured against."""
@@ -167,7 +167,9 @@ def impact_report(
     columns = window.select(weighted).values if weighted else np.empty((0, 0))
     common = columns[~np.isnan(columns).any(axis=1)]
     notes = _notes(config, estimates)
-    costs = _costs(current_bp, proposed_bp, config=config, estimates=estimates, total_capital=total_capital)
+    costs = trading_costs(
+        current_bp, proposed_bp, config=config, estimates=estimates, total_capital=total_capital
+    )
     if common.shape[0] < config.min_observations:
         reason = (
             f"{common.shape[0]} days are common to all weighted strategies, below {config.min_observations}"
@@ -277,7 +279,7 @@ def _improvement(baseline: Floats, projected: Floats, *, config: Config) -> floa
     return total / float(sum(weight for weight, _ in measures))
 
 
-def _costs(
+def trading_costs(
     current_bp: Mapping[str, Bp],
     proposed_bp: Mapping[str, Bp],
     *,
@@ -285,6 +287,15 @@ def _costs(
     estimates: Estimates | None,
     total_capital: Decimal | None,
 ) -> TradingCosts:
+    """What a change would cost.
+
+    Args:
+        current_bp: Weights before.
+        proposed_bp: Weights after.
+        config: What is estimated at all, and the rates where ``estimates`` is None.
+        estimates: Rates as learned.
+        total_capital: For the cost in money.
+    """
     simulated, rates = config.impact_simulation, estimates or config.simulation
     slippage = rates.slippage_bps if simulated.estimate_slippage else None
     commission = rates.commission_bps if simulated.estimate_commissions else None

@@ -164,6 +164,19 @@ class FollowUps:
             _add_learned(connection, learned)
             self._ledger.outbox.add(projections, plan_id=None, within=connection)
 
+    def forget(self, *, before: datetime) -> None:
+        """Drop ticks of watches that are over, and notices, from before an instant; outcomes stay.
+
+        Raises:
+            LedgerError: The ledger cannot be used; nothing was dropped.
+        """
+        with self._ledger.transaction() as connection:
+            connection.execute(
+                "DELETE FROM ticks WHERE at < ? AND plan_id IN (SELECT plan_id FROM outcomes)",
+                (stamp(before),),
+            )
+            connection.execute("DELETE FROM notices WHERE at < ?", (stamp(before),))
+
 
 class _Lessons(Record):
     """What one source learned from one outcome."""
