@@ -173,14 +173,13 @@ def cost_check(watch: Watch, *, earlier_bps: Sequence[Decimal], config: Config) 
 
 def _rows_of(returns: ReturnsTable, *, ids: Sequence[str], last_day: date, days: int) -> Floats:
     """The last ``days`` rows up to a day; what the table does not reach is missing."""
-    later = (returns.last_day - last_day).days
     rows = returns.select(ids).values
-    if later > 0:
-        rows = rows[:-later]
+    ahead = (last_day - returns.last_day).days  # days by which the table ends too early; too late if negative
     found: Floats = np.full((days, len(ids)), np.nan)
-    kept = rows[max(0, len(rows) - days) :]
-    if later >= 0 and len(kept):
-        found[days - len(kept) :] = kept
+    for place in range(days):
+        row = len(rows) - days + place + ahead
+        if 0 <= row < len(rows):
+            found[place] = rows[row]
     return found
 
 
