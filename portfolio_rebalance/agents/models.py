@@ -218,8 +218,8 @@ def _live(
     if request.record is not None:
         kept = RecordingClient(client, provenance="live", redact=redact)
         client, recording = kept, (kept, Path(request.record))
-    agents = settings.agents
-    named = sorted({agents.orchestrator.model, agents.quantitative_analyst.model, agents.risk_manager.model})
+    # Of every agent, also those that speak only after an execution: it is too late to warn of them then.
+    named = sorted({getattr(settings.agents, role).model for role in type(settings.agents).model_fields})
     return Models(
         client,
         settings=settings,
