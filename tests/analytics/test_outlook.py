@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -34,7 +36,7 @@ def value_by_hand(returns: np.ndarray, weights: list[float], cost: float) -> lis
     for row in returns:
         amounts = [amount * (1 + change) for amount, change in zip(amounts, row, strict=True)]
         values.append(cash + sum(amounts))
-    return [after / before - 1 for before, after in zip(values, values[1:], strict=False)]
+    return [after / before - 1 for before, after in pairwise(values)]
 
 
 def test_a_portfolio_that_is_held_drifts_as_one_would_count_by_hand():
