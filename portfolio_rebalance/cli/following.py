@@ -8,6 +8,7 @@ back, so it asks for nothing; the log keeps it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -67,7 +68,11 @@ def _metrics(ctx: typer.Context, json: Json = False, workspace: Workspace = None
 
 def _feedback(ctx: typer.Context, json: Json = False, workspace: Workspace = None) -> Outcome | None:
     """Show what was learned from rebalances, or take a step of an estimate back."""
-    return None if ctx.invoked_subcommand is not None else _list(ctx, json=json, workspace=workspace)
+    if ctx.invoked_subcommand is None:
+        return _list(ctx, json=json, workspace=workspace)
+    if workspace is not None:  # named before the inner verb, which may name another
+        ctx.obj = replace(root_of(ctx), workspace=workspace)
+    return None
 
 
 def _list(ctx: typer.Context, json: Json = False, workspace: Workspace = None) -> Outcome:

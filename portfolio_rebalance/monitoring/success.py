@@ -117,7 +117,7 @@ def _drift(last: Sequence[Rebalance]) -> SuccessMetric:
 
 
 def _limits(last: Sequence[Rebalance]) -> SuccessMetric:
-    name, unit = "Limit maintenance", "limits broken"
+    name, unit = "Limit maintenance", "broken"
     limits_bp = (last[-1].plan.limits_bp if last else None) or _CEILINGS_BP
     total, cluster, individual = (_percent(limits_bp[key]) for key in _CEILINGS_BP)
     target = f"Never exceed {total}% total, {cluster}% correlated, {individual}% individual"

@@ -219,7 +219,7 @@ def _comparisons(found: Comparisons) -> Iterator[Block]:
         title="Projected and realised, after costs",
         columns=(
             *left("measure"),
-            *right("projected", "90 % interval", "realised", "nobody traded", "divergence %"),
+            *right("projected", "90 % interval", "realised", "untraded", "diverges %"),
             *left("verdict"),
         ),
         rows=tuple(_comparison(one) for one in found.metrics),
@@ -247,7 +247,7 @@ def _days(found: Comparisons) -> str:
     parts = [f"{found.observations} of {found.days} closed days have returns of every strategy."]
     if found.missing:
         parts.append(f"Missing: {ids(found.missing, most=8)}.")
-    parts.append("Few days say little: nine times in ten, chance alone stays inside of the interval.")
+    parts.append("Untraded: had nobody traded. Few days say little: chance alone fills the interval.")
     return " ".join(parts)
 
 
@@ -257,7 +257,7 @@ def _cost(cost: CostCheck) -> Table:
         title="Cost",
         columns=(
             *left("measure"),
-            *right("estimated", "90 % interval", "actual", "divergence %"),
+            *right("estimated", "90 % interval", "actual", "diverges %"),
             *left("verdict"),
         ),
         rows=(

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
-from portfolio_rebalance.clock import format_instant
 from portfolio_rebalance.records.metrics import (
     Calibration,
     CalibrationTable,
@@ -138,25 +137,26 @@ def _rebalances(report: MetricsReport) -> Table:
     return Table(
         title="Rebalances, the newest first",
         columns=(
-            *whole("plan", "when", "mode", "status"),
-            *right("drift before %", "after %", "cost bps", "limits broken", "after", "Sharpe %"),
+            *whole("plan", "day"),
+            *left("mode"),
+            *whole("status"),
+            *right("drift %", "cost bps", "broken", "Sharpe %"),
             *whole("helped"),
         ),
         rows=tuple(_line(one) for one in report.rebalances),
+        note="Drift and broken limits: before to after. Sharpe: realised improvement.",
     )
 
 
 def _line(one: RebalanceLine) -> tuple[str, ...]:
     return (
         short_id(one.plan_id),
-        format_instant(one.at),
-        one_line(one.mode),
+        one.at.date().isoformat(),
+        one_line(one.mode.replace("_", " ")),
         one.status,
-        _figure(one.drift_before),
-        _figure(one.drift_after),
+        f"{_figure(one.drift_before)} to {_figure(one.drift_after)}",
         _figure(one.total_cost_bps),
-        _count(one.violations_before),
-        _count(one.violations_after),
+        f"{_count(one.violations_before)} to {_count(one.violations_after)}",
         _figure(one.sharpe_improvement_percent),
         DASH if one.helped is None else "yes" if one.helped else "no",
     )

@@ -188,9 +188,7 @@ def test_a_limit_that_was_not_evaluated_is_never_respected() -> None:
         ({"STR-A": 41, "STR-B": 42}, (), 2),
     ],
 )
-def test_limits_broken_before_are_those_of_the_plans_state(
-    now: dict, clusters: tuple, broken: int
-) -> None:
+def test_limits_broken_before_are_those_of_the_plans_state(now: dict, clusters: tuple, broken: int) -> None:
     one = rebalance(1, planned=plan(now=now, clusters=clusters))
     assert metrics_of([one]).limit_compliance.violations_pre_rebalance == broken
 
