@@ -81,7 +81,9 @@ def monitor_blocks(report: MonitorReport, *, workspace: str | None = None) -> li
             Paragraph(f"What came of earlier ones: {suggested('metrics', workspace=workspace)}"),
         ]
     blocks = [block for tick in report.ticks for block in tick_blocks(tick)]
-    blocks += [block for outcome in report.outcomes for block in outcome_blocks(outcome)]
+    seen = {tick.plan_id for tick in report.ticks if tick.is_last}
+    for outcome in report.outcomes:  # the last look has shown the same figures
+        blocks += _graded(outcome) if outcome.plan_id in seen else outcome_blocks(outcome)
     if report.steps:
         blocks += tuning_blocks(report.steps)
     if report.learned:
@@ -114,13 +116,7 @@ def tick_blocks(tick: Tick) -> list[Block]:
 
 def outcome_blocks(outcome: Outcome) -> list[Block]:
     """What a rebalance came to, graded or not."""
-    plan = short_id(outcome.plan_id)
-    return [
-        Paragraph(*_verdict(outcome, plan)),
-        *_predicted(outcome),
-        *_comparisons(outcome.realised),
-        _cost(outcome.cost),
-    ]
+    return [*_graded(outcome), *_comparisons(outcome.realised), _cost(outcome.cost)]
 
 
 def tuning_blocks(steps: Sequence[TuningStep]) -> list[Block]:
@@ -272,6 +268,10 @@ def _cost(cost: CostCheck) -> Table:
             ("money", money(cost.estimated, total=total), "", money(cost.actual, total=total), "", ""),
         ),
     )
+
+
+def _graded(outcome: Outcome) -> list[Block]:
+    return [Paragraph(*_verdict(outcome, short_id(outcome.plan_id))), *_predicted(outcome)]
 
 
 def _verdict(outcome: Outcome, plan: str) -> tuple[str, Tone]:

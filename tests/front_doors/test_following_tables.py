@@ -226,6 +226,15 @@ def test_a_report_shows_looks_outcomes_steps_learnings_and_a_models_words() -> N
     assert "(a model): All is well." in text
 
 
+def test_the_figures_of_the_last_look_are_not_shown_again_with_the_outcome() -> None:
+    outcomes = (outcome(PLAN),)
+    apart = plain_text(monitor_blocks(MonitorReport(ticks=(a_tick(),), outcomes=outcomes)))
+    assert apart.count("Projected and realised") == 2
+    ended = plain_text(monitor_blocks(MonitorReport(ticks=(a_tick(is_last=True),), outcomes=outcomes)))
+    assert ended.count("Projected and realised") == 1
+    assert "HELPED" in ended
+
+
 # --- the logs ---------------------------------------------------------------------------------------------
 
 
