@@ -17,9 +17,14 @@ import typer
 from portfolio_rebalance.cli.context import clock_of, named_workspace, root_of, workspace_of
 from portfolio_rebalance.cli.options import AsOf, Json, Workspace, new_app
 from portfolio_rebalance.cli.outcome import Outcome
+from portfolio_rebalance.errors import UsageError
 
 __all__ = ["add_following_verbs"]
 
+Rehearse = Annotated[
+    bool,
+    typer.Option("--rehearse", help="Simulate follow-ups on this workspace's own returns, and grade them."),
+]
 Number = Annotated[int, typer.Argument(metavar="N", help="The step's number in `feedback list`.", min=1)]
 
 
@@ -53,8 +58,22 @@ def _monitor(
     return Outcome(document=dict(report), blocks=lambda: monitor_blocks(report, workspace=named))
 
 
-def _metrics(ctx: typer.Context, json: Json = False, workspace: Workspace = None) -> Outcome:
+def _metrics(
+    ctx: typer.Context,
+    rehearse: Rehearse = False,
+    as_of: AsOf = None,
+    json: Json = False,
+    workspace: Workspace = None,
+) -> Outcome:
     """Show what the last 50 rebalances came to, and how good predictions have been."""
+    if rehearse:
+        return _rehearsal(ctx, as_of=as_of, workspace=workspace)
+    if as_of is not None:
+        raise UsageError(
+            "The metrics are of all rebalances; --as-of belongs to --rehearse.",
+            where="command line",
+            fix="Leave --as-of out, or add --rehearse.",
+        )
     from portfolio_rebalance.reporting import metrics_blocks
     from portfolio_rebalance.run.metrics import metrics
 
@@ -63,6 +82,32 @@ def _metrics(ctx: typer.Context, json: Json = False, workspace: Workspace = None
     return Outcome(
         document={"portfolio_rebalance_metrics": report},
         blocks=lambda: metrics_blocks(report, workspace=named),
+    )
+
+
+def _rehearsal(ctx: typer.Context, *, as_of: str | None, workspace: str | None) -> Outcome:
+    """Follow-ups simulated on the workspace's own returns; writes nothing."""
+    from portfolio_rebalance.monitoring.calibration import calibration_of
+    from portfolio_rebalance.reporting import Paragraph, calibration_blocks
+    from portfolio_rebalance.run.rehearsal import rehearse
+
+    with root_of(ctx).progress() as show_stage:
+        found = rehearse(workspace_of(ctx, workspace), clock=clock_of(ctx, as_of), progress=show_stage)
+    table = calibration_of(found.outcomes)
+    said = (
+        f"{len(found.outcomes)} follow-ups were simulated from today's allocations at {found.dates} dates, "
+        f"{found.first} to {found.last}: each mode's plan with what was known then, and the days after it. "
+        "Modes of one date share its days, so they are not independent."
+    )
+    return Outcome(
+        document={
+            "follow_ups": len(found.outcomes),
+            "dates": found.dates,
+            "first": found.first,
+            "last": found.last,
+            "calibration": table,
+        },
+        blocks=lambda: [Paragraph(said), *calibration_blocks(table)],
     )
 
 

@@ -7,7 +7,7 @@ transaction; the same look again changes nothing. It reads the configuration and
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -37,7 +37,15 @@ from portfolio_rebalance.records import (
 )
 from portfolio_rebalance.run.feedback_file import feedback_projection
 from portfolio_rebalance.tools.frames import window_of
-from portfolio_rebalance.workspace import Ledger, apply_outbox, exclusive, load_config, load_state
+from portfolio_rebalance.tools.metrics import metrics_projection
+from portfolio_rebalance.workspace import (
+    Ledger,
+    Projection,
+    apply_outbox,
+    exclusive,
+    load_config,
+    load_state,
+)
 from portfolio_rebalance.workspace.follow_ups import Followed
 from portfolio_rebalance.workspace.returns import read_returns
 
@@ -177,6 +185,8 @@ class _Round:
             self.root, self.ledger, ticks=self.new_ticks, outcomes=self.outcomes, learned=self.learned
         )
         files = () if file is None else (file,)
+        if self.outcomes:
+            files = (*files, self._metrics_file())
         if files or self.new_ticks or self.outcomes or self.steps or self.learned:
             self.ledger.follow_ups.record(
                 ticks=self.new_ticks,
@@ -188,6 +198,13 @@ class _Round:
             apply_outbox(self.root, self.ledger)
         kept_from = self.clock.as_of - timedelta(days=self.config.retention_days)
         self.ledger.follow_ups.forget(before=kept_from)
+
+    def _metrics_file(self) -> Projection:
+        """The metrics with the outcomes that are stored in the same transaction."""
+        graded = {one.plan_id: one for one in self.outcomes}
+        ended = [one for one in self.ledger.follow_ups.executions() if one.plan_id in graded]
+        also = [replace(one, outcome=graded[one.plan_id]) for one in ended]
+        return metrics_projection(self.root, self.ledger, also=also)
 
     def report(self) -> MonitorReport:
         """What this look came to."""
