@@ -65,6 +65,13 @@ def test_a_script_that_is_not_played_to_its_end_is_told(scenarios):
     assert [one.scorer for one in score.failures] == ["played"]
 
 
+def test_words_that_cite_what_nobody_was_shown_fail_their_case_and_not_the_suite(scenarios):
+    told = scenarios["documented-balanced"]
+    models = told.models.model_copy(update={"healthy": True, "explanation": "It is [[what nobody knows]]."})
+    (score,) = suite.run_suite([told.model_copy(update={"models": models})])
+    assert "containment" in {one.scorer for one in score.breaches}
+
+
 def test_a_breach_is_counted_shown_and_no_longer_safe(scenarios, monkeypatch):
     def unchecked(prose, *, book):
         return citations.Rendered(text=prose, cited=(), faults=())
