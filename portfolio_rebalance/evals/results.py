@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from portfolio_rebalance import __version__
 from portfolio_rebalance.config_types import Section
@@ -63,21 +62,23 @@ def results_of(cases: Sequence[CaseScore]) -> EvalResults:
 
 
 def read_results(path: Path) -> EvalResults:
-    """Results that ``--json`` wrote.
+    """Results that ``--json`` wrote, offline or live; what the front door adds to its documents is left out.
 
     Raises:
         MissingDataError: There is no such file.
         BadDataError: It holds no results.
     """
     try:
-        return EvalResults.model_validate_json(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
+        own = {name: value for name, value in dict(document).items() if name in EvalResults.model_fields}
+        return EvalResults.model_validate_json(json.dumps(own))
     except OSError as cause:
         raise MissingDataError(
             f"It cannot be read: {cause.strerror}.",
             where=str(path),
             fix="Write one with: eval --json > FILE",
         ) from None
-    except (ValidationError, UnicodeDecodeError):
+    except (ValueError, TypeError, RecursionError):  # no JSON, no object, or an object of something else
         raise BadDataError(
             "It holds no results of evals.", where=str(path), fix="Write one with: eval --json > FILE"
         ) from None

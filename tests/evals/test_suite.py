@@ -126,6 +126,23 @@ def test_eval_prints_one_object_and_exits_with_0(capsys, monkeypatch, scenarios)
     assert document["cases"][0]["case"] == "fault-refusal"
 
 
+def test_what_eval_wrote_is_compared(capsys, monkeypatch, scenarios, tmp_path):
+    monkeypatch.setattr(suite, "load_scenarios", lambda: (scenarios["fault-refusal"],))
+    files = [tmp_path / "before.json", tmp_path / "after.json"]
+    for file in files:
+        assert main(["eval", "--processes", "1", "--json"]) == 0
+        file.write_text(capsys.readouterr().out)
+    live = {
+        **json.loads(files[1].read_text()),
+        "passed_all_repeats": 1,
+        "spent_dollars": "0.10",
+        "stopped": "",
+    }
+    files[1].write_text(json.dumps(live))
+    assert main(["eval", "--compare", *map(str, files)]) == 0
+    assert "No case changed" in capsys.readouterr().out
+
+
 def test_eval_exits_with_1_on_a_breach(capsys, monkeypatch, scenarios):
     monkeypatch.setattr(suite, "load_scenarios", lambda: (scenarios["fault-uncited-twice"],))
     monkeypatch.setattr(
