@@ -116,12 +116,11 @@ def results_blocks(results: EvalResults) -> Iterator[Block]:
 def compare_blocks(before: EvalResults, after: EvalResults) -> Iterator[Block]:
     """What got worse, what got better, what is new and what is gone."""
     then, now = ({one.case: one for one in side.cases} for side in (before, after))
-    worse = [
-        case for case in sorted(then.keys() & now.keys()) if now[case].failures and not then[case].failures
-    ]
-    better = [
-        case for case in sorted(then.keys() & now.keys()) if then[case].failures and not now[case].failures
-    ]
+    both = sorted(then.keys() & now.keys())
+    new = {case: _failing(now[case]) - _failing(then[case]) for case in both}
+    mended = {case: _failing(then[case]) - _failing(now[case]) for case in both}
+    worse = [case for case in both if new[case]]
+    better = [case for case in both if mended[case] and not new[case]]
     yield Table(
         title="Evals compared",
         columns=(*whole("what"), *right("before", "after")),
@@ -140,12 +139,17 @@ def compare_blocks(before: EvalResults, after: EvalResults) -> Iterator[Block]:
         note=f"{len(now.keys() - then.keys())} cases are new, {len(then.keys() - now.keys())} are gone.",
     )
     for case in worse[:_MOST_SHOWN]:
-        names = ", ".join(one.scorer for one in now[case].failures)
-        yield Paragraph(f"worse: {case}: {names}", "bad")
+        yield Paragraph(f"worse: {case}: {', '.join(sorted(new[case]))}", "bad")
     for case in better[:_MOST_SHOWN]:
-        yield Paragraph(f"better: {case}", "good")
+        yield Paragraph(f"better: {case}: {', '.join(sorted(mended[case]))}", "good")
+    if len(worse) > _MOST_SHOWN:
+        yield Paragraph(f"... and {len(worse) - _MOST_SHOWN} more are worse.", "bad")
     if not worse and not better:
         yield Paragraph("No case changed from passed to failed, or back.")
+
+
+def _failing(case: CaseScore) -> frozenset[str]:
+    return frozenset(one.scorer for one in case.failures)
 
 
 def _failed(case: CaseScore, scorer: str) -> bool:

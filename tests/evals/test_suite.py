@@ -106,6 +106,24 @@ def test_two_results_are_compared_case_by_case(scenarios, tmp_path, monkeypatch)
     assert "No case changed" in plain_text(tuple(compare_blocks(before, before)))
 
 
+def test_a_case_that_failed_before_and_now_breaches_is_worse(scenarios):
+    def results(*failing):
+        (score,) = one.cases
+        judged = tuple(
+            judge.model_copy(update={"passed": False, "faults": ("a fault",)})
+            if judge.scorer in failing
+            else judge
+            for judge in score.results
+        )
+        return one.model_copy(update={"cases": (score.model_copy(update={"results": judged}),)})
+
+    one = results_of(some(scenarios, "documented-worked-state"))
+    text = plain_text(tuple(compare_blocks(results("latency"), results("latency", "limits"))))
+    assert "worse: documented-worked-state: limits" in text
+    mended = plain_text(tuple(compare_blocks(results("latency", "limits"), results("latency"))))
+    assert "better: documented-worked-state: limits" in mended
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"version": 1}', "\ud83d"[:0] + "not json"])
 def test_a_file_that_holds_no_results_is_refused(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
