@@ -349,9 +349,8 @@ def _with_suggestion(error: UsageError, words: Sequence[str]) -> UsageError:
         phrase = get_close_matches(" ".join(words).lower(), PHRASES, n=1)
         return _suggesting(error, phrase[0]) if phrase else error
     known = {name: f"--mode {name.replace('_', '-')}" for name in mode_names()}
-    known |= {
-        verb: verb for info in (*app.registered_commands, *app.registered_groups) if (verb := info.name)
-    }
+    names = [info.name for info in app.registered_commands] + [info.name for info in app.registered_groups]
+    known |= {name: name for name in names if name}
     known["rebalance"] = "rebalance"
     word = words[0].lower().replace("-", "_")
     near = get_close_matches(word, known, n=1)
