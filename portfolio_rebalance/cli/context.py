@@ -14,7 +14,7 @@ from portfolio_rebalance.errors import UsageError
 
 __all__ = ["TAKES_AS_OF", "Root", "clock_of", "named_workspace", "root_of", "workspace_of"]
 
-TAKES_AS_OF = frozenset({"approve", "confirm", "doctor", "reject", "resume", "status"})
+TAKES_AS_OF = frozenset({"approve", "confirm", "doctor", "monitor", "reject", "resume", "status"})
 """Verbs that look at a workspace from an instant."""
 
 

@@ -20,6 +20,7 @@ import typer
 from portfolio_rebalance.cli.acting import add_acting_verbs
 from portfolio_rebalance.cli.context import Root, clock_of, named_workspace, root_of, workspace_of
 from portfolio_rebalance.cli.evaluating import add_eval_verb
+from portfolio_rebalance.cli.following import add_following_verbs
 from portfolio_rebalance.cli.options import (
     AsOf,
     Confirm,
@@ -48,11 +49,8 @@ _LATER: Final = frozenset(
     {
         "backtest",
         "book",
-        "feedback",
         "ingest",
         "mcp",
-        "metrics",
-        "monitor",
         "report",
         "schedule",
         "watch",
@@ -63,6 +61,7 @@ _LATER: Final = frozenset(
 _free_text_app = new_app()
 app = verbs_or(_free_text_app)
 add_acting_verbs(app)
+add_following_verbs(app)
 add_eval_verb(app)
 
 
