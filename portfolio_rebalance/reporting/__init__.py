@@ -17,6 +17,7 @@ from portfolio_rebalance.reporting.tables import (
     history_blocks,
     result_blocks,
     short_id,
+    suggested,
 )
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ __all__ = [
     "result_blocks",
     "short_id",
     "standing_blocks",
+    "suggested",
     "tick_blocks",
     "tuning_blocks",
 ]
