@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from portfolio_rebalance.config_llm import Llm
 from portfolio_rebalance.config_notify import Target
-from portfolio_rebalance.config_types import NotNegative, Number, Percent, Section, Share, only
+from portfolio_rebalance.config_types import NotNegative, Number, Percent, Section, Share
 from portfolio_rebalance.cron import require_cron
 
 __all__ = ["CONFIG_ROOT", "Config", "Number"]
@@ -155,28 +155,35 @@ class Monitoring(Section):
     """Follow-up after a rebalance."""
 
     post_rebalance_days: Annotated[
-        int, only(7, "monitoring"), Field(description="Days a rebalance is watched.")
+        int, Field(ge=2, le=90, description="Full days (UTC) that a rebalance is predicted and watched.")
     ] = 7
     tracking_interval_hours: Annotated[
         int,
         Field(ge=1, le=24, description="Hours between two looks at a watched rebalance, at most."),
     ] = 1
     divergence_alert_threshold_percent: Annotated[
-        Number,
-        only(Decimal("10.0"), "monitoring"),
-        Field(description="Divergence from projection that alerts."),
+        NotNegative,
+        Field(
+            description="Divergence from the projection that alerts, where it leaves the 90 % interval too."
+        ),
     ] = Decimal("10.0")
 
 
 class Learning(Section):
     """What is learned from outcomes."""
 
-    extract_learnings: Annotated[bool, only(True, "learning"), Field(description="Ask for learnings.")] = True
+    extract_learnings: Annotated[
+        bool, Field(description="Say why an outcome differs from its prediction; false: grade it only.")
+    ] = True
     update_algorithm_on_divergence: Annotated[
-        bool, only(True, "learning"), Field(description="Tune estimates, never limits.")
+        bool,
+        Field(
+            description="Move cost estimates and the modes' priors by what executions and outcomes show; "
+            "false: reckon with what is configured. Limits never move."
+        ),
     ] = True
     feedback_agent_enabled: Annotated[
-        bool, only(True, "learning"), Field(description="Call the feedback agent.")
+        bool, Field(description="Let the feedback agent name causes, where a model takes part.")
     ] = True
 
 
@@ -302,7 +309,14 @@ class Config(Section):
     notifications: Annotated[
         tuple[Target, ...], Field(max_length=10, description="Whom to notify; nobody by default.")
     ] = ()
-    retention_days: Annotated[int, only(400, "retention"), Field(description="Days records are kept.")] = 400
+    retention_days: Annotated[
+        int,
+        Field(
+            ge=30,
+            le=36_500,
+            description="Days that ticks and notices are kept; plans, executions and outcomes always are.",
+        ),
+    ] = 400
 
     @field_validator("schedule")
     @classmethod

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from portfolio_rebalance.agents.models import Models
     from portfolio_rebalance.run.approval import Person
 
-__all__ = ["parse_request", "run_skill"]
+__all__ = ["PHRASES", "parse_request", "run_skill"]
 
 RequestLike = str | Sequence[str] | Mapping[str, Any] | RebalanceRequest
 
@@ -40,6 +40,8 @@ _KEYWORDS = (
     ("rebalance", None),
     ("adjust positions", None),
 )
+PHRASES: Final = tuple(phrase for phrase, _ in _KEYWORDS)
+"""What is understood in plain words."""
 _NOT_FOR_WORDS = re.compile(r"\b(not|don't|dont|never|no|stop|cancel|undo)\b|\bstr-|[0-9]", re.IGNORECASE)
 """Words that would turn or narrow the request: understood nowhere here, so not ignored either."""
 
@@ -237,7 +239,7 @@ def _mode_of_text(text: str) -> str | None:
             f"{text!r} is not understood.",
             where="arguments",
             fix="Say one of: "
-            + ", ".join(phrase for phrase, _ in _KEYWORDS)
+            + ", ".join(PHRASES)
             + "; name a mode with --mode and what must not change with --hold.",
         )
     return named[0] if named else asked[0]

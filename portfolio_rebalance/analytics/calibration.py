@@ -72,11 +72,11 @@ def reliability(
     return tuple(found)
 
 
-def wilson_interval(successes: int, trials: int, *, deviations: float) -> tuple[float, float]:
+def wilson_interval(successes: float, trials: int, *, deviations: float) -> tuple[float, float]:
     """Interval of a share (Wilson 1927).
 
     Args:
-        successes: How many came true.
+        successes: How many came true; one may have come true in part.
         trials: Of how many, at least one.
         deviations: Standard normal quantile: 1.645 for 90 % on both sides.
     """

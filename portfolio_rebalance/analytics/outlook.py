@@ -21,7 +21,7 @@ __all__ = ["COVERAGE", "DayOutlook", "Interval", "coverage_of", "day_rows", "out
 COVERAGE: Final = 0.9
 """Of the central interval."""
 
-_TAIL: Final = (1 - COVERAGE) / 2
+_TAIL: Final = 0.05
 _DRAWS_EACH: Final = 5
 _TIE: Final = 1e-9
 _FLAT: Final = 1e-12
@@ -180,11 +180,8 @@ def _interval(values: Floats) -> Interval | None:
     defined = np.sort(values[~np.isnan(values)])
     if defined.size < _LEAST_DEFINED * values.size:
         return None
-    count = defined.size
-    # Rounding must not tell apart what is one value: three wins of seven, or no drawdown at all.
-    low, median, high = (
-        float(defined[min(count - 1, int(share * count))]) for share in (_TAIL, 0.5, 1 - _TAIL)
-    )
+    place = int(_TAIL * defined.size)
+    low, median, high = (float(defined[at]) for at in (place, defined.size // 2, -1 - place))
     below_low, upto_low = _shares(defined, low)
     below_high, upto_high = _shares(defined, high)
     if upto_low > below_high:  # one value has all of the middle
@@ -200,7 +197,7 @@ def _interval(values: Floats) -> Interval | None:
 
 
 def _shares(ordered: Floats, value: float) -> tuple[float, float]:
-    """Share of the values below one, and up to it."""
+    """Share of the values below one, and up to it; rounding must not tell apart what is one value."""
     below = np.searchsorted(ordered, value - _TIE, side="left")
     upto = np.searchsorted(ordered, value + _TIE, side="right")
     return float(below) / ordered.size, float(upto) / ordered.size

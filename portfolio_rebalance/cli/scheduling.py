@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,7 +116,7 @@ def _watch(ctx: typer.Context, json: Json = False, workspace: Workspace = None) 
     ended_by = Watch(
         config=lambda: config_of(root),
         check=lambda: _said(checker),
-        tick=_tick_of(root),
+        tick=lambda: _looked(root),
         say=_say,
         now=lambda: datetime.now(UTC),
     ).run()
@@ -127,9 +127,20 @@ def _watch(ctx: typer.Context, json: Json = False, workspace: Workspace = None) 
     )
 
 
-def _tick_of(root: Path) -> Callable[[], Sequence[str]]:
-    """A look at watched rebalances, as lines for the log; the follow-up of executed plans joins here."""
-    return tuple
+def _looked(root: Path) -> Sequence[str]:
+    """A look at watched rebalances, as lines of the log."""
+    from portfolio_rebalance.triggers.look import look
+
+    report = look(root)
+    if report is None:  # the configuration changed in this very moment
+        return ()
+    graded = len(report.outcomes)
+    alerts = [alert for tick in report.ticks for alert in tick.alerts]
+    return (
+        f"watched: {len(report.ticks)}, graded now: {graded}",
+        *(f"alert: {alert}" for alert in alerts),
+        *(f"note: {note}" for note in report.notes),
+    )
 
 
 def _said(checker: Checker) -> Sequence[str]:

@@ -20,6 +20,7 @@ import typer
 from portfolio_rebalance.cli.acting import add_acting_verbs
 from portfolio_rebalance.cli.context import Root, clock_of, named_workspace, root_of, workspace_of
 from portfolio_rebalance.cli.evaluating import add_eval_verb
+from portfolio_rebalance.cli.following import add_following_verbs
 from portfolio_rebalance.cli.options import (
     AsOf,
     Confirm,
@@ -49,11 +50,8 @@ _LATER: Final = frozenset(
     {
         "backtest",
         "book",
-        "feedback",
         "ingest",
         "mcp",
-        "metrics",
-        "monitor",
         "report",
     }
 )
@@ -62,6 +60,7 @@ _LATER: Final = frozenset(
 _free_text_app = new_app()
 app = verbs_or(_free_text_app)
 add_acting_verbs(app)
+add_following_verbs(app)
 add_eval_verb(app)
 add_scheduling_verbs(app)
 
@@ -346,16 +345,25 @@ def _plan(ctx: typer.Context, words: Sequence[str], *, detailed: bool) -> Outcom
 
 
 def _with_suggestion(error: UsageError, words: Sequence[str]) -> UsageError:
-    """The same refusal, with the nearest verb or mode: a mistyped verb arrives here as free text."""
+    """The same refusal, with the nearest verb, mode or phrase: what is mistyped arrives here as free text."""
     from difflib import get_close_matches
 
     from portfolio_rebalance.allocation import mode_names
+    from portfolio_rebalance.skill import PHRASES
 
+    if len(words) > 1:
+        phrase = get_close_matches(" ".join(words).lower(), PHRASES, n=1)
+        return _suggesting(error, phrase[0]) if phrase else error
     known = {name: f"--mode {name.replace('_', '-')}" for name in mode_names()}
-    known |= {verb: verb for info in app.registered_commands if (verb := info.name)}
+    names = [info.name for info in app.registered_commands] + [info.name for info in app.registered_groups]
+    known |= {name: name for name in names if name}
     known["rebalance"] = "rebalance"
     word = words[0].lower().replace("-", "_")
     near = get_close_matches(word, known, n=1)
     if not near or word == "rebalance":
         return error
-    return UsageError(error.what, where=error.where, fix=f"Did you mean {known[near[0]]!r}? {error.fix}")
+    return _suggesting(error, known[near[0]])
+
+
+def _suggesting(error: UsageError, meant: str) -> UsageError:
+    return UsageError(error.what, where=error.where, fix=f"Did you mean {meant!r}? {error.fix}")

@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from pydantic import Field
 
+from portfolio_rebalance.records.advice import Spend
 from portfolio_rebalance.records.base import ExactBp, FrozenMap, Instant, Money, Record, StrategyId
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     "Comparisons",
     "CostCheck",
     "DayPrediction",
+    "Divergence",
     "Estimates",
     "Learned",
     "Metric",
+    "MonitorReport",
     "Outcome",
     "PredictedRange",
     "Prediction",
@@ -40,9 +43,10 @@ METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
 Cause: TypeAlias = Literal["regime", "correlation", "execution_cost", "data_fault", "chance"]
 """Why an outcome differs from its prediction."""
 
-Divergence: TypeAlias = Literal["alert", "within_uncertainty", "small", "undefined"]
+Divergence: TypeAlias = Literal["alert", "within_uncertainty", "not_judged", "small", "undefined"]
 """``alert``: beyond the threshold and outside of the interval; ``within_uncertainty``: beyond the threshold
-and inside; ``small``: neither; ``undefined``: one side of the comparison is missing."""
+and inside; ``not_judged``: beyond the threshold, and there is no interval yet; ``small``: within the
+threshold; ``undefined``: one side of the comparison is missing."""
 
 
 class PredictedRange(Record):
@@ -296,3 +300,25 @@ class Learned(Record):
     cause: Cause
     text: str
     cited: tuple[str, ...] = ()
+
+
+class MonitorReport(Record):
+    """What one look at everything that is watched came to.
+
+    Attributes:
+        ticks: Of each rebalance that is watched, the newest first; one that was there already included.
+        outcomes: Rebalances whose days were over now.
+        steps: Of estimates, taken now.
+        learned: Why outcomes differ from their predictions.
+        notes: What else there is to say.
+        explained: The monitor's words on what is new, every figure of them rendered by code; empty without.
+        spend: What models cost; None where none took part.
+    """
+
+    ticks: tuple[Tick, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    steps: tuple[TuningStep, ...] = ()
+    learned: tuple[Learned, ...] = ()
+    notes: tuple[str, ...] = ()
+    explained: str = ""
+    spend: Spend | None = None

@@ -15,9 +15,11 @@ from pathlib import Path
 from portfolio_rebalance.clock import format_instant
 from portfolio_rebalance.config_notify import EXTREME_CORRELATION
 from portfolio_rebalance.errors import BlockedError
-from portfolio_rebalance.records import Plan, RebalanceResult, canonical_bytes
+from portfolio_rebalance.monitoring.prediction import HISTORY_DAYS, Rebalance, predict
+from portfolio_rebalance.records import Plan, Prediction, RebalanceResult, canonical_bytes
 from portfolio_rebalance.run.plans import build_plan, plan_id_of, run_id_of
 from portfolio_rebalance.run.session import Session
+from portfolio_rebalance.tools.frames import window_of
 from portfolio_rebalance.workspace import (
     Ledger,
     Projection,
@@ -55,12 +57,36 @@ def result_of(session: Session, *, plan: Plan | None, written: tuple[str, ...]) 
             "reviews": session.reviews,
             "decision": session.decision,
             "plan": plan,
+            "prediction": None if plan is None else _predicted(session),
             "driver": _driver(session),
             "advice": session.advice,
             "alerts": _alerts(session),
             "warnings": _warnings(session),
             "written": written,
         }
+    )
+
+
+def _predicted(session: Session) -> Prediction:
+    """What the days after the plan may bring, from the history up to its own last closed day."""
+    candidate, config = session.candidates[0], session.state.config
+    proposal = candidate.proposal
+    assert session.estimates is not None
+    return predict(
+        Rebalance(
+            mode=candidate.mode,
+            before_bp=proposal.current_bp,
+            after_bp=proposal.proposed_bp,
+            costs=candidate.impact.trading_costs,
+        ),
+        history=window_of(
+            session.state.returns,
+            ids=sorted(proposal.current_bp),
+            last_day=session.clock.last_closed_day,
+            lookback_days=HISTORY_DAYS,
+        ),
+        estimates=session.estimates,
+        config=config,
     )
 
 

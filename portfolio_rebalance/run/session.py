@@ -18,12 +18,14 @@ from portfolio_rebalance.allocation import CHEAPEST, FALLBACK, Limits, find_mode
 from portfolio_rebalance.analytics import ReturnsTable
 from portfolio_rebalance.clock import Clock
 from portfolio_rebalance.errors import CapitalJumpError, ConfigError, UsageError
+from portfolio_rebalance.monitoring.tuning import estimates_from
 from portfolio_rebalance.records import (
     Advice,
     Assessment,
     Candidate,
     CorrelationReport,
     Decision,
+    Estimates,
     Proposal,
     RebalanceRequest,
     Review,
@@ -58,6 +60,7 @@ class Session:
         request: What was asked for.
         artifacts: What the stages made so far, by name.
         previous_high_pairs: HIGH in the last committed run, for hysteresis.
+        estimates: Of costs and of the modes, as learned from earlier executions; None before bootstrap.
         draws: Resampled rows, shared by the candidates.
         advice: What models contributed, cut down to what they may change; None where none was asked.
     """
@@ -67,6 +70,7 @@ class Session:
     request: RebalanceRequest
     artifacts: dict[str, object] = field(default_factory=dict)
     previous_high_pairs: tuple[tuple[str, str], ...] = ()
+    estimates: Estimates | None = None
     draws: Draws = field(default_factory=Draws)
     advice: Advice | None = None
 
@@ -274,6 +278,8 @@ class Session:
                 self.previous_high_pairs = ledger.last_committed_pairs(
                     before=self.clock.as_of, within=_HYSTERESIS_AGE
                 )
+            steps = () if ledger is None else ledger.steps_until(self.clock.as_of)
+            self.estimates = estimates_from(steps, config=state.config)
         return state
 
     def _correlate(self) -> CorrelationReport:
@@ -321,6 +327,7 @@ class Session:
             portfolio=self.state.portfolio,
             config=self.state.config,
             draws=self.draws,
+            estimates=self.estimates,
         )
 
     def _made(self, name: str) -> Any:

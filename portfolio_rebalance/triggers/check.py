@@ -39,13 +39,12 @@ from portfolio_rebalance.run.telling import tell, viewpoint
 from portfolio_rebalance.skill import run_skill
 from portfolio_rebalance.tools.bindings import plan_from, require_bound
 from portfolio_rebalance.triggers.due import is_due
+from portfolio_rebalance.triggers.waiting import when_free
 from portfolio_rebalance.workspace.drift_checks import AwaitingPlan, awaiting_plans, keep_check, last_check
 
 __all__ = ["Checked", "Checker"]
 
 _LOOKS: Final = ("bootstrap", "assess", "correlate")
-_TRIES: Final = 12
-_PAUSE_SECONDS: Final = 5.0
 _SET_BACK: Final = timedelta(days=1)
 """A check that lies so little ahead was made before the machine's time was set back."""
 _UNFINISHED: Final = "unfinished"
@@ -173,12 +172,14 @@ class Checker:
     def _run(self, words: Mapping[str, str], config: Config, clock: Clock) -> Checked:
         """A bare run, once nobody else is at work here."""
         request = {"workspace": str(self.root), "as_of": self.as_of}
-        for attempt in range(_TRIES):
-            result = run_skill(request, now=self.now, progress=self.progress, person=None)
-            if result.error is None or result.error.code != WorkspaceBusyError.code:
-                break
-            if attempt + 1 < _TRIES:
-                self.sleep(_PAUSE_SECONDS)
+
+        def run() -> RebalanceResult:
+            made = run_skill(request, now=self.now, progress=self.progress, person=None)
+            if made.error is not None and made.error.code == WorkspaceBusyError.code:
+                raise WorkspaceBusyError(made.error.what, where=made.error.where, fix=made.error.fix)
+            return made
+
+        result = when_free(run, sleep=self.sleep)
         if result.error is not None and result.plan is None and result.execution is None:
             return self._refused(result.error, config, clock, exit_code=result.exit_code)
         self._keep(frozenset(words), clock, plan_id=None if result.plan is None else result.plan_id)

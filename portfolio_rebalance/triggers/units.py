@@ -84,7 +84,7 @@ def unit_files(kind: Kind, *, config: Config, workspace: Path, program: Sequence
     jobs = _Jobs(
         check=(*program, "schedule", "run", *there),
         due=(*program, "schedule", "run", "--due", *there),
-        monitor=(*program, "monitor", *there),
+        monitor=(*program, "monitor", "--scheduled", *there),
         schedule=config.schedule,
         hours=config.monitoring.tracking_interval_hours,
     )

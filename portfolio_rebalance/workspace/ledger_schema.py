@@ -122,6 +122,7 @@ CREATE TABLE ticks (
     plan_id TEXT NOT NULL REFERENCES executions (plan_id),
     number  INTEGER NOT NULL,
     at      TEXT NOT NULL,
+    alerts  INTEGER NOT NULL,
     content BLOB NOT NULL,
     PRIMARY KEY (plan_id, number)
 ) STRICT;
@@ -140,8 +141,9 @@ CREATE TABLE tunings (
 CREATE TABLE learned (
     plan_id TEXT NOT NULL REFERENCES executions (plan_id),
     source  TEXT NOT NULL CHECK (source IN ('rules', 'model')),
+    at      TEXT NOT NULL,
     content BLOB NOT NULL,
-    PRIMARY KEY (plan_id, source)
+    PRIMARY KEY (plan_id, source, at)
 ) STRICT;
 CREATE TABLE notices (
     key     TEXT PRIMARY KEY,

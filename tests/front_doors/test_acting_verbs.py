@@ -118,6 +118,8 @@ def test_a_person_reads_the_page_types_four_characters_and_their_word_is_kept(
     assert len(ran.prompts) == 1
     assert f"Plan id {scene.plan_id}" in ran.shown
     assert "nothing has been sent yet" in ran.text
+    where = f"--workspace {scene.root} --as-of {format_instant(AS_OF)}"
+    assert f"What next: trading-portfolio-rebalance --execute {where}" in ran.text
     assert scene.approval == Approval(
         plan_id=scene.plan_id,
         user="tester",
