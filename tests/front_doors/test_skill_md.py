@@ -11,7 +11,7 @@ import yaml
 from portfolio_rebalance.allocation import mode_names
 from portfolio_rebalance.cli.verbs import app
 
-READ_ONLY = {"status", "show", "history", "config", "doctor"}
+READ_ONLY = {"status", "show", "history", "config", "doctor", "metrics", "feedback list"}
 SOURCE_MODES = ("proportional", "correlation-aware", "performance-weighted", "risk-adjusted")
 
 
@@ -51,7 +51,7 @@ def test_the_argument_hint_lists_the_four_modes_and_both_flags(front_matter):
 def test_tools_allowed_without_asking_only_read(front_matter):
     allowed = front_matter["allowed-tools"].split(", ")
     verbs = [
-        re.fullmatch(r"Bash\(trading-portfolio-rebalance ([a-z-]+):\*\)", tool).group(1) for tool in allowed
+        re.fullmatch(r"Bash\(trading-portfolio-rebalance ([a-z -]+):\*\)", tool).group(1) for tool in allowed
     ]
     assert set(verbs) == READ_ONLY
     assert len(verbs) == len(set(verbs))
