@@ -1,8 +1,8 @@
 """The configuration: every key, its default, its effect.
 
 The models are strict and closed: an unknown key is an error, because a mistyped limit that is silently
-ignored is no limit. A key whose capability this version does not have is accepted at its default only.
-Fractions are ``Decimal``, exactly as written. Descriptions here are the source of ``docs/configuration.md``.
+ignored is no limit. Fractions are ``Decimal``, exactly as written. Descriptions here are the source of
+``docs/configuration.md``.
 """
 
 from __future__ import annotations

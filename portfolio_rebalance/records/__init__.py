@@ -35,24 +35,6 @@ from portfolio_rebalance.records.execution import (
     PartialFill,
     PostAllocation,
 )
-from portfolio_rebalance.records.following import (
-    METRICS,
-    AllocationCheck,
-    Cause,
-    Comparison,
-    Comparisons,
-    CostCheck,
-    DayPrediction,
-    Estimates,
-    Learned,
-    Metric,
-    MonitorReport,
-    Outcome,
-    PredictedRange,
-    Prediction,
-    Tick,
-    TuningStep,
-)
 from portfolio_rebalance.records.impact import (
     ImpactReport,
     Improvements,
@@ -71,6 +53,14 @@ from portfolio_rebalance.records.plan import (
     Review,
 )
 from portfolio_rebalance.records.portfolio import Portfolio, Position, StrategyState
+from portfolio_rebalance.records.prediction import (
+    METRICS,
+    DayPrediction,
+    Estimates,
+    Metric,
+    PredictedRange,
+    Prediction,
+)
 from portfolio_rebalance.records.proposal import Change, Proposal, ProposalSummary
 from portfolio_rebalance.records.result import (
     ErrorReport,
@@ -96,6 +86,18 @@ if TYPE_CHECKING:
         StoredStep,
         StrategyBook,
         Transfer,
+    )
+    from portfolio_rebalance.records.following import (
+        AllocationCheck,
+        Cause,
+        Comparison,
+        Comparisons,
+        CostCheck,
+        Learned,
+        MonitorReport,
+        Outcome,
+        Tick,
+        TuningStep,
     )
     from portfolio_rebalance.records.notice import KeptNotice, Notice
 
@@ -193,30 +195,46 @@ __all__ = [
     "plain",
 ]
 
-_OF_A_BATCH = frozenset(
-    {
-        "Approval",
-        "Market",
-        "OpenExecution",
-        "OrderFill",
-        "RebalanceOrders",
-        "RebalanceTrade",
-        "Side",
-        "StartedExecution",
-        "Step",
-        "StepState",
-        "StoredStep",
-        "StrategyBook",
-        "Transfer",
-    }
-)
-
-
-_ELSEWHERE = {**dict.fromkeys(_OF_A_BATCH, "batch"), "KeptNotice": "notice", "Notice": "notice"}
+_NOT_IN_A_DRY_RUN = {
+    **dict.fromkeys(
+        (
+            "Approval",
+            "Market",
+            "OpenExecution",
+            "OrderFill",
+            "RebalanceOrders",
+            "RebalanceTrade",
+            "Side",
+            "StartedExecution",
+            "Step",
+            "StepState",
+            "StoredStep",
+            "StrategyBook",
+            "Transfer",
+        ),
+        "batch",
+    ),
+    **dict.fromkeys(
+        (
+            "AllocationCheck",
+            "Cause",
+            "Comparison",
+            "Comparisons",
+            "CostCheck",
+            "Learned",
+            "MonitorReport",
+            "Outcome",
+            "Tick",
+            "TuningStep",
+        ),
+        "following",
+    ),
+    **dict.fromkeys(("KeptNotice", "Notice"), "notice"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """What only an execution or a notification needs is imported when it is asked for."""
-    if name not in _ELSEWHERE:
+    """What only an execution, what follows one, or a notice needs is imported when it is asked for."""
+    if name not in _NOT_IN_A_DRY_RUN:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_NOT_IN_A_DRY_RUN[name]}"), name)

@@ -12,8 +12,8 @@ from portfolio_rebalance.records.assessment import Assessment
 from portfolio_rebalance.records.base import Instant, Record, StrategyId
 from portfolio_rebalance.records.correlation import CorrelationReport
 from portfolio_rebalance.records.execution import Execution
-from portfolio_rebalance.records.following import Prediction
 from portfolio_rebalance.records.plan import Candidate, Decision, Plan, Review
+from portfolio_rebalance.records.prediction import Prediction
 
 __all__ = ["ErrorReport", "Finding", "RebalanceRequest", "RebalanceResult", "RunSummary", "Standing"]
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from pydantic import AfterValidator, BaseModel
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from portfolio_rebalance.reporting.blocks import Block, Paragraph, Table, left
@@ -51,8 +51,7 @@ def config_markdown(model: type[BaseModel]) -> str:
         "# Configuration",
         "",
         "`.crypto/config/portfolio-rebalance.yaml`, below the one top-level key `portfolio_rebalance`. Every "
-        "key is optional; an unknown key is an error. A key whose capability this version does not have is "
-        "accepted at its default only.",
+        "key is optional; an unknown key is an error.",
         "",
         "This page is generated: `trading-portfolio-rebalance config --markdown`.",
         "",
@@ -84,28 +83,9 @@ def _markdown_table(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _accepted(field: FieldInfo) -> str:
-    refusal = _only_default(field)
-    if refusal:
-        return refusal
     bounds = [text for text in (_floor(field), _ceiling(field)) if text]
     kind = _kind(field.annotation)
     return f"{kind}, {', '.join(bounds)}" if bounds else kind
-
-
-def _only_default(field: FieldInfo) -> str:
-    """The message with which the field refuses any other value; empty where it accepts some.
-
-    Asked of the validator itself, so that the page cannot promise what the loader refuses.
-    """
-    for mark in field.metadata:
-        if isinstance(mark, AfterValidator):
-            try:
-                mark.func(object())  # type: ignore[call-arg]  # one of the two forms takes a second argument
-            except ValueError as refusal:
-                return str(refusal)
-            except TypeError:  # it looks into the value, so it accepts some
-                continue
-    return ""
 
 
 def _kind(annotation: object) -> str:

@@ -23,7 +23,7 @@ from portfolio_rebalance.records import (
 )
 from portfolio_rebalance.reporting.blocks import Block, Paragraph, Table, Tone, left, whole
 from portfolio_rebalance.reporting.change_tables import change_table, limit_blocks
-from portfolio_rebalance.reporting.impact_tables import impact_blocks, modes_table
+from portfolio_rebalance.reporting.impact_tables import impact_blocks, modes_table, prediction_blocks
 from portfolio_rebalance.reporting.state_tables import assessment_table, correlation_blocks, pnl_blocks
 
 __all__ = [
@@ -147,6 +147,8 @@ def _result(result: RebalanceResult) -> Iterator[Block]:
     if result.correlation is not None:
         yield from correlation_blocks(result.correlation)
     yield from _candidates(result)
+    if result.prediction is not None:
+        yield from prediction_blocks(result.prediction)
     if result.reviews:
         yield _reviews(result.reviews)
     yield from _models(result)

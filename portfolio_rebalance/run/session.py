@@ -18,7 +18,6 @@ from portfolio_rebalance.allocation import CHEAPEST, FALLBACK, Limits, find_mode
 from portfolio_rebalance.analytics import ReturnsTable
 from portfolio_rebalance.clock import Clock
 from portfolio_rebalance.errors import CapitalJumpError, ConfigError, UsageError
-from portfolio_rebalance.monitoring.tuning import estimates_from
 from portfolio_rebalance.records import (
     Advice,
     Assessment,
@@ -37,6 +36,7 @@ from portfolio_rebalance.run.decide import decide
 from portfolio_rebalance.run.review import review_by_rules
 from portfolio_rebalance.run.stages import STAGES, Stage
 from portfolio_rebalance.tools.correlation import correlation_report
+from portfolio_rebalance.tools.estimates import estimates_at
 from portfolio_rebalance.tools.frames import window_of
 from portfolio_rebalance.tools.proposal import propose_with
 from portfolio_rebalance.tools.settings import limits_from
@@ -278,8 +278,7 @@ class Session:
                 self.previous_high_pairs = ledger.last_committed_pairs(
                     before=self.clock.as_of, within=_HYSTERESIS_AGE
                 )
-            steps = () if ledger is None else ledger.steps_until(self.clock.as_of)
-            self.estimates = estimates_from(steps, config=state.config)
+            self.estimates = estimates_at(ledger, until=self.clock.as_of, config=state.config)
         return state
 
     def _correlate(self) -> CorrelationReport:

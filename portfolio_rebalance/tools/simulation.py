@@ -27,7 +27,6 @@ from portfolio_rebalance.analytics import (
 )
 from portfolio_rebalance.config import Config
 from portfolio_rebalance.errors import UsageError
-from portfolio_rebalance.monitoring.tuning import estimates_from
 from portfolio_rebalance.records import (
     Estimates,
     ImpactReport,
@@ -40,6 +39,7 @@ from portfolio_rebalance.records import (
     canonical_bytes,
 )
 from portfolio_rebalance.tools.context import AsOf, ToolContext, open_context
+from portfolio_rebalance.tools.estimates import estimates_at
 from portfolio_rebalance.tools.frames import ReturnsLike
 from portfolio_rebalance.units import BP_PER_UNIT, Bp, PercentLike, bp_map_from_percent, percent_from_bp
 from portfolio_rebalance.workspace import Ledger
@@ -133,8 +133,7 @@ def _learned(context: ToolContext) -> Estimates | None:
     if context.state is None:
         return None
     with Ledger.read(context.state.root) as ledger:
-        steps = () if ledger is None else ledger.steps_until(context.as_of)
-    return estimates_from(steps, config=context.config)
+        return estimates_at(ledger, until=context.as_of, config=context.config)
 
 
 def impact_report(

@@ -165,7 +165,9 @@ class FollowUps:
             self._ledger.outbox.add(projections, plan_id=None, within=connection)
 
     def forget(self, *, before: datetime) -> None:
-        """Drop ticks of watches that are over, and notices, from before an instant; outcomes stay.
+        """Drop ticks of watches that are over, notices and checks from before an instant; outcomes stay.
+
+        The last check stays too: a schedule goes on from it.
 
         Raises:
             LedgerError: The ledger cannot be used; nothing was dropped.
@@ -176,6 +178,10 @@ class FollowUps:
                 (stamp(before),),
             )
             connection.execute("DELETE FROM notices WHERE at < ?", (stamp(before),))
+            connection.execute(
+                "DELETE FROM checks WHERE at < ? AND number < (SELECT max(number) FROM checks)",
+                (stamp(before),),
+            )
 
 
 class _Lessons(Record):

@@ -26,10 +26,11 @@ from pydantic import ValidationError
 
 from portfolio_rebalance.clock import parse_instant
 from portfolio_rebalance.errors import LedgerError, PlanNotFoundError, UsageError
-from portfolio_rebalance.records import Record, RunSummary, TuningStep
+from portfolio_rebalance.records import Record, RunSummary
 from portfolio_rebalance.workspace.ledger_schema import VERSION, prepare, require_known, stand_in, version_of
 
 if TYPE_CHECKING:
+    from portfolio_rebalance.records import TuningStep
     from portfolio_rebalance.workspace.approvals import ApprovalStore
     from portfolio_rebalance.workspace.follow_ups import FollowUps
     from portfolio_rebalance.workspace.journal import ExecutionJournal
