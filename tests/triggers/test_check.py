@@ -363,3 +363,13 @@ def test_errors_of_a_run_reach_the_result(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(check_module, "run_skill", lambda *_, **__: refused)
     found = checked(example_1(tmp_path))
     assert (found.status, found.error, found.exit_code) == ("refused", error, 14)
+
+
+def test_old_checks_are_forgotten_and_the_last_one_is_not(tmp_path: Path) -> None:
+    root = example_1(tmp_path, CALM)
+    for hours in (0, 1, 2):
+        checked(root, hours=hours)
+    with Ledger.open(root) as ledger:
+        ledger.follow_ups.forget(before=AS_OF + timedelta(days=400))
+        assert ledger.rows("SELECT count(*) FROM checks") == [(1,)]
+    assert last_check(root, until=AS_OF + timedelta(days=1)) == AS_OF + timedelta(hours=2)
