@@ -229,14 +229,14 @@ def test_dead_hanging_refusing_and_misspelled_endpoints_hold_nobody_up(tmp_path:
             targets=[target(name) for name in names],
             environment={f"{name.upper()}_URL": url for name, url in zip(names, urls, strict=True)},
             now=NOW,
-            deadline_seconds=4,
+            deadline_seconds=3,
         )
         assert phone.titles == ["About executed/abc"]
     assert time.monotonic() - began < 8
     assert [warning.partition(":")[0] for warning in warnings] == [
         f"{name} was not notified" for name in names[:-1]
     ]
-    assert "no answer within 4 seconds" in warnings[1]
+    assert "no answer within 3 seconds" in warnings[1]
     assert "127.0.0.1" not in str(warnings)
     assert list(states(tmp_path).values()) == ["failed"] * 4 + ["sent"]
 
