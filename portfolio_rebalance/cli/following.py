@@ -78,7 +78,7 @@ def _metrics(
     """Show what the last 50 rebalances came to, and how good predictions have been."""
     if rehearse:
         return _rehearsal(ctx, as_of=as_of, workspace=workspace)
-    if as_of is not None:
+    if as_of is not None or root_of(ctx).as_of is not None:
         raise UsageError(
             "The metrics are of all rebalances; --as-of belongs to --rehearse.",
             where="command line",
