@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -15,13 +15,14 @@ import yaml
 from executing import EXAMPLE_1, Told, approved, example_1, execute, leg, planned, run
 from front_doors.terminal import Terminals, real_vault_untouched
 from run.mutations import Standing
-from workspaces import AS_OF, Strategy, changed, clock_at, write_snapshot
+from workspaces import AS_OF, MODES, Strategy, changed, clock_at, write_snapshot
 
 from portfolio_rebalance.clock import format_instant
 from portfolio_rebalance.errors import NotApprovedError, PlanChangedError, PlanConsumedError
 from portfolio_rebalance.execution.paper import PAPER, PaperVenue
 from portfolio_rebalance.records import RebalanceResult
 from portfolio_rebalance.run import approval, operator
+from portfolio_rebalance.workspace import init_demo
 from portfolio_rebalance.workspace.bootstrap import read_bootstrap
 from portfolio_rebalance.workspace.registry import read_registry
 
@@ -153,6 +154,15 @@ def _require_example_1(root: Path, result: RebalanceResult) -> None:
 
 
 # --- example 3: modified before approval -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_any_mode_proposes_for_the_demo_can_be_executed(tmp_path: Path, mode: str) -> None:
+    """Its total and its cluster are both too large: what cures the cluster goes first."""
+    init_demo(tmp_path)
+    root, at = tmp_path / ".crypto", datetime(2019, 10, 1, 2, tzinfo=UTC)
+    done = execute(root, approved(root, at=at, mode=mode), at=at)
+    assert (done.status, set(done.limits.values())) == ("committed", {"PASS"})
 
 
 def test_example_3_another_mode_and_a_hold_are_planned_anew_and_the_first_plan_goes_nowhere(
