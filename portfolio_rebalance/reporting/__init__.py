@@ -17,6 +17,7 @@ from portfolio_rebalance.reporting.tables import (
     history_blocks,
     result_blocks,
     short_id,
+    stored_blocks,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ __all__ = [
     "result_blocks",
     "short_id",
     "standing_blocks",
+    "stored_blocks",
 ]
 
 _ELSEWHERE = {

@@ -21,8 +21,9 @@ from portfolio_rebalance.clock import format_instant
 from portfolio_rebalance.errors import NotApprovedError, PlanChangedError, PlanConsumedError
 from portfolio_rebalance.execution.paper import PAPER, PaperVenue
 from portfolio_rebalance.records import RebalanceResult
-from portfolio_rebalance.run import approval, operator
-from portfolio_rebalance.workspace import init_demo
+from portfolio_rebalance.reporting import plain_text, stored_blocks
+from portfolio_rebalance.run import approval, operator, queries
+from portfolio_rebalance.workspace import Ledger, init_demo
 from portfolio_rebalance.workspace.bootstrap import read_bootstrap
 from portfolio_rebalance.workspace.registry import read_registry
 
@@ -232,6 +233,51 @@ def test_what_was_executed_cannot_be_rejected_any_more(tmp_path: Path) -> None:
 
 
 # --- the total -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "shown"),
+    [
+        ("", "committed", ("executed", "DONE")),
+        ("2:refuse", "reverted", ("reverted", "TAKEN BACK")),
+        ("2:partial=0.5\n3+:refuse", "needs_operator", ("needs_operator", "NEEDS YOU")),
+    ],
+)
+def test_a_stored_plan_is_shown_with_what_became_of_it(
+    tmp_path: Path, script: str, status: str, shown: tuple[str, str]
+) -> None:
+    root = example_1(tmp_path)
+    plan_id = approved(root)
+    before = queries.show(root, plan_id)
+    assert (before.status, before.execution) == ("planned", None)
+    assert "no money moved" in plain_text(stored_blocks(before))
+    (root / "portfolio-rebalance/paper-faults.txt").write_text(script)
+    done = execute(root, plan_id)
+    stored = queries.show(root, plan_id)
+    text = plain_text(stored_blocks(stored))
+    assert stored.execution is not None
+    assert (done.status, stored.status, stored.plan) == (status, shown[0], before.plan)
+    assert (stored.execution.status, stored.execution.orders) == (status, done.orders)
+    assert text.startswith(shown[1])
+    assert "no money moved" not in text
+    assert "All that it rested on, as it was planned at" in text
+    assert [one.status for one in queries.history(root)] == [status]
+
+
+def test_what_a_person_took_over_or_ruled_out_is_told_in_the_history(tmp_path: Path) -> None:
+    root = example_1(tmp_path)
+    plan_id, other = approved(root), planned(root, mode="proportional").plan_id
+    assert other is not None
+    approval.reject(root, other, user="tester", at=AS_OF, reason="")
+    (root / "portfolio-rebalance/paper-faults.txt").write_text("2:partial=0.5\n3+:refuse")
+    execute(root, plan_id)
+    with Ledger.open(root) as ledger:
+        ledger.journal.close(plan_id, reason="taken over")
+    assert {one.plan_id: one.status for one in queries.history(root)} == {
+        plan_id: "closed",
+        other: "rejected",
+    }
+    assert plain_text(stored_blocks(queries.show(root, plan_id))).startswith("CLOSED: a person took over")
 
 
 def test_the_total_after_an_execution_is_what_a_jump_is_measured_from(tmp_path: Path) -> None:
