@@ -80,16 +80,27 @@ def at_a_terminal(words: list[str], folder: Path) -> str:
     return printed
 
 
+def demo_in(folder: Path) -> Path:
+    """A fresh demo, with the transcript that a replay of it answers from."""
+    folder.mkdir()
+    subprocess.run([PROGRAM, "init", "--demo", "."], cwd=folder, capture_output=True, check=True)
+    shutil.copy(DEMO_TRANSCRIPT, folder)
+    return folder
+
+
 def generated() -> dict[Path, str]:
     """Every generated file with the text it should have."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        subprocess.run([PROGRAM, "init", "--demo", "."], cwd=folder, capture_output=True, check=True)
-        shutil.copy(DEMO_TRANSCRIPT, folder)
+        folder, with_models = demo_in(Path(name) / "demo"), demo_in(Path(name) / "with-models")
         readme = ROOT / "README.md"
-        text = BLOCK.sub(
-            lambda block: block[1] + output_of(block["command"], folder) + block[4], readme.read_text("utf-8")
-        )
+
+        def renewed(block: re.Match[str]) -> str:
+            where = (
+                with_models if "--replay" in block["command"] else folder
+            )  # else it would be the newest plan
+            return block[1] + output_of(block["command"], where) + block[4]
+
+        text = BLOCK.sub(renewed, readme.read_text("utf-8"))
         return {
             readme: text,
             ROOT / "docs/configuration.md": output_of(f"{PROGRAM.name} config --markdown", folder),

@@ -1,24 +1,28 @@
 """The configuration: every key, its default, its effect.
 
 The models are strict and closed: an unknown key is an error, because a mistyped limit that is silently
-ignored is no limit. A key whose capability this version does not have is accepted at its default only.
-Fractions are ``Decimal``, exactly as written. Descriptions here are the source of ``docs/configuration.md``.
+ignored is no limit. Fractions are ``Decimal``, exactly as written. Descriptions here are the source of
+``docs/configuration.md``.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from portfolio_rebalance.config_llm import Llm
-from portfolio_rebalance.config_types import NotNegative, Number, Percent, Section, Share, only
+from portfolio_rebalance.config_notify import Target
+from portfolio_rebalance.config_types import NotNegative, Number, Percent, Section, Share
+from portfolio_rebalance.cron import require_cron
 
 __all__ = ["CONFIG_ROOT", "Config", "Number"]
 
 CONFIG_ROOT: Final = "portfolio_rebalance"
 """The one top-level key of the file."""
+
+_SCHEDULE: Final = "0 2 * * *"
 
 
 class DriftThresholds(Section):
@@ -151,27 +155,35 @@ class Monitoring(Section):
     """Follow-up after a rebalance."""
 
     post_rebalance_days: Annotated[
-        int, only(7, "monitoring"), Field(description="Days a rebalance is watched.")
+        int, Field(ge=2, le=90, description="Full days (UTC) that a rebalance is predicted and watched.")
     ] = 7
     tracking_interval_hours: Annotated[
-        int, only(1, "monitoring"), Field(description="Hours between two ticks.")
+        int,
+        Field(ge=1, le=24, description="Hours between two looks at a watched rebalance, at most."),
     ] = 1
     divergence_alert_threshold_percent: Annotated[
-        Number,
-        only(Decimal("10.0"), "monitoring"),
-        Field(description="Divergence from projection that alerts."),
+        NotNegative,
+        Field(
+            description="Divergence from the projection that alerts, where it leaves the 90 % interval too."
+        ),
     ] = Decimal("10.0")
 
 
 class Learning(Section):
     """What is learned from outcomes."""
 
-    extract_learnings: Annotated[bool, only(True, "learning"), Field(description="Ask for learnings.")] = True
+    extract_learnings: Annotated[
+        bool, Field(description="Say why an outcome differs from its prediction; false: grade it only.")
+    ] = True
     update_algorithm_on_divergence: Annotated[
-        bool, only(True, "learning"), Field(description="Tune estimates, never limits.")
+        bool,
+        Field(
+            description="Move cost estimates and the modes' priors by what executions and outcomes show; "
+            "false: reckon with what is configured. Limits never move."
+        ),
     ] = True
     feedback_agent_enabled: Annotated[
-        bool, only(True, "learning"), Field(description="Call the feedback agent.")
+        bool, Field(description="Let the feedback agent name causes, where a model takes part.")
     ] = True
 
 
@@ -238,8 +250,8 @@ class Config(Section):
         bool, Field(description="False: no trigger runs and --execute refuses; a dry run works.")
     ] = True
     schedule: Annotated[
-        str, only("0 2 * * *", "scheduling"), Field(description="Cron line (UTC) of the drift check.")
-    ] = "0 2 * * *"
+        str, Field(description="When the drift is checked: a cron line of five fields, in UTC.")
+    ] = _SCHEDULE
     drift_thresholds: DriftThresholds = DriftThresholds()
     correlation_analysis: CorrelationAnalysis = CorrelationAnalysis()
     rebalancing_modes: RebalancingModes = RebalancingModes()
@@ -295,9 +307,29 @@ class Config(Section):
     broker: BrokerSection = BrokerSection()
     llm: Llm = Llm()
     notifications: Annotated[
-        tuple[Any, ...], only((), "notifications"), Field(description="Where to notify.")
+        tuple[Target, ...], Field(max_length=10, description="Whom to notify; nobody by default.")
     ] = ()
-    retention_days: Annotated[int, only(400, "retention"), Field(description="Days records are kept.")] = 400
+    retention_days: Annotated[
+        int,
+        Field(
+            ge=30,
+            le=36_500,
+            description="Days that ticks and notices are kept; plans, executions and outcomes always are.",
+        ),
+    ] = 400
+
+    @field_validator("schedule")
+    @classmethod
+    def _comes_again(cls, line: str) -> str:
+        return line if line == _SCHEDULE else require_cron(line)
+
+    @field_validator("notifications")
+    @classmethod
+    def _told_apart(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+        names = [target.name for target in targets]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the name {twice[0]} stands twice; give each target a name of its own")
+        return targets
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

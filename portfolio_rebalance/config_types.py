@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["NotNegative", "Number", "Percent", "Section", "Share", "only"]
+__all__ = ["NotNegative", "Number", "Percent", "Section", "Share"]
 
 
 def _exact(value: object) -> object:
@@ -20,20 +19,6 @@ Number: TypeAlias = Annotated[Decimal, BeforeValidator(_exact)]
 Percent: TypeAlias = Annotated[Number, Field(gt=0, le=100)]
 Share: TypeAlias = Annotated[Number, Field(gt=0, le=1)]
 NotNegative: TypeAlias = Annotated[Number, Field(ge=0, le=1_000_000)]
-
-
-def only(default: object, capability: str) -> AfterValidator:
-    """Accept the default alone while a capability is not part of this version."""
-
-    def check(value: Any) -> Any:
-        if value != default:
-            shown = json.dumps(default, default=str).strip('"')
-            raise ValueError(
-                f"only the default ({shown}) is accepted: {capability} is not part of this version"
-            )
-        return value
-
-    return AfterValidator(check)
 
 
 class Section(BaseModel):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from portfolio_rebalance.clock import Clock
+from portfolio_rebalance.config import Config
 from portfolio_rebalance.config_llm import Llm
 from portfolio_rebalance.errors import RebalanceError
 from portfolio_rebalance.records import ErrorReport, Execution, RebalanceRequest, RebalanceResult
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from portfolio_rebalance.run.approval import Person
     from portfolio_rebalance.run.execute import Counter
 
-__all__ = ["Service", "refused"]
+__all__ = ["Service", "calls_for_models", "refused"]
 
 _KEY: Final = "ANTHROPIC_API_KEY"
 
@@ -70,6 +71,7 @@ class Service:
     _asked_to_execute: bool = False
     _executed: Execution | None = None
     _refusal: RebalanceError | None = None
+    _config: Config | None = None
 
     def serve(self) -> RebalanceResult:
         """Serve the request; whatever models took part are closed, also where it is refused.
@@ -86,6 +88,14 @@ class Service:
             return closed
         return self._closed(result)
 
+    def config_in_force(self) -> Config:
+        """The configuration that the request was served with; read again where no run came that far.
+
+        Raises:
+            RebalanceError: It cannot be read.
+        """
+        return self._config or config_of(self.root)
+
     def _served(self) -> RebalanceResult:
         """Finish what was left; execute what is approved, or plan; and execute the plan if that may be."""
         settled = is_settled(self.root)
@@ -99,13 +109,13 @@ class Service:
         finished = execute.settle_what_was_left(at)
         if finished is not None and not self.request.dry_run:
             # One thing at a time: what an earlier start left is over now; whoever wants more asks again.
-            return execute.result_of_execution(finished, planned=None)
+            return self._watched(execute.result_of_execution(finished, planned=None))
         if self.request.execute:
             # Whatever is wrong with the models is said before anything moves.
             self._open_models(config_of(self.root).llm)
         approved = execute.execute_approved(self.request, at=at) if self.request.execute else None
         if approved is not None:
-            return self._explained(execute.result_of_execution(approved, planned=None))
+            return self._explained(self._watched(execute.result_of_execution(approved, planned=None)))
         planned = self._planned(at if self.request.execute else None)
         if planned.status != "planned" or self.request.dry_run:
             return planned
@@ -115,7 +125,7 @@ class Service:
             return refused(self._refusal, planned)
         if self._executed is None:
             return planned
-        return self._explained(execute.result_of_execution(self._executed, planned=planned))
+        return self._explained(self._watched(execute.result_of_execution(self._executed, planned=planned)))
 
     def _planned(self, at: Counter | None) -> RebalanceResult:
         """Plan, and store the plan.
@@ -126,6 +136,7 @@ class Service:
         session = Session(root=self.root, clock=self.clock, request=self.request)
         self.progress("bootstrap")
         session.advance()
+        self._config = session.state.config
         self._open_models(session.state.config.llm)
         if self.models is None:
             drive_by_rules(session, progress=self.progress)
@@ -147,6 +158,20 @@ class Service:
         except RebalanceError as error:
             self._refusal = error
 
+    def _watched(self, result: RebalanceResult) -> RebalanceResult:
+        """Begin to watch what was executed, and learn what it cost; nothing of it undoes an execution."""
+        execution = result.execution
+        if execution is None or execution.status not in ("committed", "reverted"):
+            return result
+        from portfolio_rebalance.run.follow import follow
+
+        at = Clock.at(execution.finished_at, now=max(self.now(), execution.finished_at))
+        try:
+            follow(self.root, clock=at)
+        except RebalanceError as error:
+            return result.model_copy(update={"warnings": (*result.warnings, str(error))})
+        return result
+
     def _explained(self, result: RebalanceResult) -> RebalanceResult:
         """The result with the order executor's words, where a model takes part."""
         if result.execution is None:
@@ -162,7 +187,7 @@ class Service:
         return result.model_copy(update={"batch_explained": text})
 
     def _open_models(self, settings: Llm) -> None:
-        if self.models is not None or not _calls_for_models(self.request, settings, self.environment):
+        if self.models is not None or not calls_for_models(self.request, settings, self.environment):
             return
         from portfolio_rebalance.agents.models import open_models
 
@@ -196,7 +221,7 @@ def _name_of(result: RebalanceResult) -> str:
     return result.run_id or (result.plan_id or "refused")[:16]
 
 
-def _calls_for_models(request: RebalanceRequest, settings: Llm, environment: Mapping[str, str]) -> bool:
+def calls_for_models(request: RebalanceRequest, settings: Llm, environment: Mapping[str, str]) -> bool:
     """Whether a model may take part; what exactly is decided where models are known."""
     if request.replay is not None or request.record is not None:
         return True

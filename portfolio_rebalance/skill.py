@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from portfolio_rebalance.agents.models import Models
     from portfolio_rebalance.run.approval import Person
 
-__all__ = ["parse_request", "run_skill"]
+__all__ = ["PHRASES", "parse_request", "run_skill"]
 
 RequestLike = str | Sequence[str] | Mapping[str, Any] | RebalanceRequest
 
@@ -40,6 +40,8 @@ _KEYWORDS = (
     ("rebalance", None),
     ("adjust positions", None),
 )
+PHRASES: Final = tuple(phrase for phrase, _ in _KEYWORDS)
+"""What is understood in plain words."""
 _NOT_FOR_WORDS = re.compile(r"\b(not|don't|dont|never|no|stop|cancel|undo)\b|\bstr-|[0-9]", re.IGNORECASE)
 """Words that would turn or narrow the request: understood nowhere here, so not ignored either."""
 
@@ -132,7 +134,7 @@ def _run(
             fix="Name one with --workspace.",
         ) from None
     until_now = (lambda: now) if now is not None else (lambda: datetime.now(UTC))
-    return Service(
+    service = Service(
         request=request,
         root=root,
         clock=clock,
@@ -140,7 +142,36 @@ def _run(
         progress=progress,
         person=person,
         models=models,
-    ).serve()
+    )
+    try:
+        result = service.serve()
+    except RebalanceError as error:
+        result = refused(error)
+    return _told(service, result)
+
+
+def _told(service: Service, result: RebalanceResult) -> RebalanceResult:
+    """The result, once whom the configuration names was told of it; what could not be sent is a warning.
+
+    What is stored of a run is stored by now: whether somebody was reached is no part of it.
+    """
+    try:
+        config = service.config_in_force()
+    except RebalanceError:
+        return result  # it was refused for the very same reason
+    if not config.notifications:
+        return result
+    from portfolio_rebalance.run.telling import tell_result
+
+    warnings = tell_result(
+        service.root,
+        result,
+        clock=service.clock,
+        config=config,
+        environment=service.environment,
+        now=service.now(),
+    )
+    return result.model_copy(update={"warnings": (*result.warnings, *warnings)}) if warnings else result
 
 
 def _request(given: dict[str, Any]) -> RebalanceRequest:
@@ -208,7 +239,7 @@ def _mode_of_text(text: str) -> str | None:
             f"{text!r} is not understood.",
             where="arguments",
             fix="Say one of: "
-            + ", ".join(phrase for phrase, _ in _KEYWORDS)
+            + ", ".join(PHRASES)
             + "; name a mode with --mode and what must not change with --hold.",
         )
     return named[0] if named else asked[0]

@@ -23,6 +23,7 @@ __all__ = [
     "bp_map_from_percent",
     "exact_decimal",
     "percent_from_bp",
+    "six_digits",
 ]
 
 BP_PER_PERCENT: Final = 100
@@ -92,3 +93,8 @@ def exact_decimal(value: Fraction, *, places: int = 18) -> Decimal:
     digits = str(abs(value.numerator) * 10**places // value.denominator).zfill(places + 1)
     whole, fraction = digits[:-places], digits[-places:].rstrip("0")
     return Decimal(f"{'-' if value < 0 and int(digits) else ''}{whole}{'.' if fraction else ''}{fraction}")
+
+
+def six_digits(value: float) -> Decimal:
+    """Six significant digits, without exponent: more than people are shown, less than processors dispute."""
+    return Decimal(f"{Decimal(format(value, '.6g')):f}")

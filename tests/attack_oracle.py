@@ -34,8 +34,9 @@ REVIEWERS = ("quantitative_analyst", "risk_manager")
 ALL = ("orchestrator", *REVIEWERS)
 AUTHORS = {"concern_text": REVIEWERS, "outcome_text": ("order_executor",), "verdict": ALL, "tool_use_id": ALL}
 IN_WORKSPACE = (
-    "strategy_name", "asset_name", "account_name", "strategy_id", "bootstrap_prose", "config_comment",
-    "model_setting", "feedback_file", "notes_file", "instructions_file", "stray_file",
+    "strategy_name", "asset_name", "account_name", "position_asset", "currency", "strategy_id",
+    "bootstrap_prose", "config_comment", "model_setting", "feedback_file", "notes_file", "instructions_file",
+    "stray_file",
 )  # fmt: skip
 RECORDS = re.compile(
     r"world/\.crypto/portfolio-rebalance/(ledger\.db(-wal|-shm)?|lock|assessment-[\d-]+\.yaml)"

@@ -4,16 +4,19 @@ Contract: ``complete`` brings a complete message or raises :class:`ModelError`, 
 within three requests. The SDK sends the request and no more: its retries are off, because it waits as long as
 it is told to; its reading of the stream is not used (see :mod:`~portfolio_rebalance.agents.stream`).
 
-Of the environment nothing is honoured but ``ANTHROPIC_LOG``, the SDK's own switch for its log: no other key,
-address, profile, header, proxy or certificate file that happens to be set. Redirects are not followed. A
-connection serves one request, so that cutting it at the deadline hurts no other call.
+Of the environment nothing is honoured: no other key, address, profile, header, proxy or certificate file that
+happens to be set, and not ``ANTHROPIC_LOG``, because the SDK's log holds bodies and headers as they are, the
+other side's included. Redirects are not followed. A connection serves one request, so that cutting it at the
+deadline hurts no other call.
 
 Errors of the SDK are replaced, not chained, because they carry the request and with it the key.
 """
 
 from __future__ import annotations
 
+import logging
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -43,6 +46,7 @@ _UNSAFE: Final = re.compile(r"[^\x20-\x7e]+")
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
 _CONNECT_SECONDS: Final = 10.0
 _MOST_ERROR_BYTES: Final = 64_000
+_LOGS: Final = ("anthropic", "httpx2")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -198,8 +202,12 @@ class AnthropicClient:
             return self._sdk
 
     def _built(self) -> anthropic.Anthropic:
+        first = "anthropic" not in sys.modules
         import anthropic  # a second and 86 MB, and only here
 
+        if first:  # else whoever imported it before us may want its log
+            for name in _LOGS:
+                logging.getLogger(name).setLevel(logging.NOTSET)
         # The plain client under the SDK's: the SDK's own takes proxies from the environment in any case.
         plain = cast("type[httpx2.Client]", anthropic.DefaultHttpxClient.__mro__[1])
         http_client = plain(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -22,10 +22,10 @@ from portfolio_rebalance.agents.reading import data
 from portfolio_rebalance.agents.tool import Arguments, Refused, Tool
 from portfolio_rebalance.agents.tool_names import TOOL_NAMES
 from portfolio_rebalance.config_llm import LlmAgents
+from portfolio_rebalance.records import Cause
 
-__all__ = ["Cause", "Explained", "Learning", "explain", "learn"]
+__all__ = ["Explained", "Learning", "explain", "learn"]
 
-Cause: TypeAlias = Literal["regime", "correlation", "execution_cost", "data_fault", "chance"]
 _MOST_TURNS = 2
 
 

@@ -16,7 +16,9 @@ from typing import Final
 
 from portfolio_rebalance.agents.budget import Budget
 from portfolio_rebalance.agents.executor import explain_execution
+from portfolio_rebalance.agents.feedback import causes_by_model
 from portfolio_rebalance.agents.messages import ModelClient
+from portfolio_rebalance.agents.monitor import explain_tick
 from portfolio_rebalance.agents.orchestrator import drive_by_model
 from portfolio_rebalance.agents.preflight import retiring_models
 from portfolio_rebalance.agents.recording import RecordingClient
@@ -25,7 +27,15 @@ from portfolio_rebalance.agents.replay import ReplayClient
 from portfolio_rebalance.agents.transcript_files import open_transcript
 from portfolio_rebalance.config_llm import Llm
 from portfolio_rebalance.errors import UsageError
-from portfolio_rebalance.records import Execution, RebalanceRequest, RebalanceResult, Spend
+from portfolio_rebalance.records import (
+    Execution,
+    Learned,
+    Outcome,
+    RebalanceRequest,
+    RebalanceResult,
+    Spend,
+    Tick,
+)
 from portfolio_rebalance.redaction import Redactor, known_secrets
 from portfolio_rebalance.run import Session
 
@@ -93,6 +103,28 @@ class Models:
             progress=progress,
         )
         return explained.text
+
+    def explain_tick(self, tick: Tick, *, progress: Callable[[str], None]) -> str:
+        """The monitor's words on a tick; empty where it has none, or no budget is left."""
+        explained = explain_tick(
+            tick,
+            client=self._client,
+            purse=self._budget.purse,
+            settings=self._settings.agents,
+            progress=progress,
+        )
+        return explained.text
+
+    def causes(self, seen: Tick | Outcome, *, progress: Callable[[str], None]) -> tuple[Learned, ...]:
+        """The causes that the feedback agent names of a divergence; none where it has none."""
+        found, _ = causes_by_model(
+            seen,
+            client=self._client,
+            purse=self._budget.purse,
+            settings=self._settings.agents,
+            progress=progress,
+        )
+        return found
 
     def close(self, *, name: str) -> Spend:
         """End the run's part with models: write the transcript, check the replay, count the cost.
@@ -186,8 +218,8 @@ def _live(
     if request.record is not None:
         kept = RecordingClient(client, provenance="live", redact=redact)
         client, recording = kept, (kept, Path(request.record))
-    agents = settings.agents
-    named = sorted({agents.orchestrator.model, agents.quantitative_analyst.model, agents.risk_manager.model})
+    # Of every agent, also those that speak only after an execution: it is too late to warn of them then.
+    named = sorted({getattr(settings.agents, role).model for role in type(settings.agents).model_fields})
     return Models(
         client,
         settings=settings,

@@ -36,10 +36,13 @@ _LEADING_PART: Final = word_set(
 )
 _LATER: Final = word_set("ago later earlier end before long old")
 _PART_OF: Final = word_set("top bottom upper lower middle remaining other lowest highest")
-_HALF_OF_TIME: Final = word_set("first second latter earlier early late later last final next same former")
+_HALF_OF_TIME: Final = word_set(
+    "first second latter earlier early late later last final next same former better worse"
+)
 _IS: Final = word_set("is are was were goes sits stays remains comes waits of sat")
 _HELD: Final = word_set("in held idle already still cash kept with at")
 _QUANTILES: Final = word_set("percentile percentiles decile quantile quartile quintile tercile")
+_UNITS_OF_ONE: Final = word_set("percent per percentage basis bp pip point")
 _ARTICLES: Final = word_set("a an one full good whole further")
 
 
@@ -83,7 +86,7 @@ def _why(place: Place) -> str:
 def _why_rarer(place: Place, word: str) -> str:
     if (fold := _FOLD.fullmatch(word)) and fold["stem"] in words.CARDINALS:
         return "a multiple in words"
-    if word in ("percent", "per", "percentage", "basis", "bp", "pip") and _is_amount_of_one(place):
+    if word in _UNITS_OF_ONE and _is_amount_of_one(place):
         return "a unit that stands for one"
     if word == "unity" and place.before() in BEFORE_A_FIGURE:
         return "a number in words"
@@ -180,6 +183,8 @@ def _is_amount_of_one(place: Place) -> bool:
         return False
     if after in ("sign", "signs", "estimate"):
         return False
+    if word == "point" and place.before() not in ("full", "whole"):
+        return False  # mostly one of an argument, or of time
     if place.before() in ("full", "whole", "mere", "single", "further", "good"):
         step = 2
     of_one = place.before(step + 1) == "of" and place.before(step + 2) in (

@@ -13,6 +13,7 @@ from typing import Final
 
 from portfolio_rebalance.agents import number_words as words
 from portfolio_rebalance.agents.number_words import word_set
+from portfolio_rebalance.agents.plain_reading import WALL
 from portfolio_rebalance.agents.sentence_words import Place
 
 __all__ = ["BEFORE_A_FIGURE", "is_count"]
@@ -40,8 +41,10 @@ _EXACTLY: Final = word_set("only just exactly precisely merely barely")
 _LIMITING: Final = frozenset(
     {"at least", "at most", "more than", "less than", "fewer than", "up to", "all but"}
 )
+_MORE: Final = word_set("more extra additional further")
 _OWNING: Final = word_set("the its my our their")
 _AGENT_BEFORE: Final = word_set("one led run owned held followed used made written driven")
+_SOMEBODY: Final = word_set("the a an this that these those it its we our they their i my you") | {WALL}
 _COMPARED: Final = word_set("greater more less smaller higher lower larger bigger fewer")
 
 
@@ -54,9 +57,11 @@ def is_count(place: Place) -> bool:
     if before in ("any", "no", "each", "every"):
         return noun in _SHARES
     if noun in words.UNITS:
-        return not _from_one_to_the_next(place, distance)
+        return not (_from_one_to_the_next(place, distance) or _is_some_day(place))
     if noun in words.NAMED and before in _POINTING and distance == 1:
         return False
+    if noun and before in _OWNING:
+        return False  # the one draft that keeps S1
     if noun:
         return not _is_any(place, distance)
     if place.after() in words.TALKED_OF or place.after(2) in words.TALKED_OF:
@@ -67,22 +72,28 @@ def is_count(place: Place) -> bool:
 
 
 def _is_in_a_number(place: Place) -> bool:
-    """``one hundred``, ``hundred and one``, ``twenty-one``, ``point one``, ``one in ten``, ``one or two``."""
-    link, number = place.after(), place.after(2)
-    if link in words.MAGNITUDES or place.before() in words.TENS | words.MAGNITUDES | {"point"}:
+    """``one hundred``, ``twenty-one``, ``point one``, ``one in ten``, ``one or two``, ``at one to one``."""
+    before, link, number = place.before(), place.after(), place.after(2)
+    if link in words.MAGNITUDES or before in words.TENS | words.MAGNITUDES | {"point"}:
         return True
-    if place.before() == "and" and place.before(2) in words.MAGNITUDES:
+    if before == "and" and place.before(2) in words.MAGNITUDES:
         return True
     counts = number in words.CARDINALS or number == "0"
     if link == "point":
         return counts or number == "one"
+    if link in ("to", "for") and number == "one":
+        return place.word.gap == "-" or place.after(3) in words.STATISTICS or before in BEFORE_A_FIGURE
     if link in ("in", "or", "to", "out"):
         return counts or (link == "out" and place.after(3) in words.CARDINALS)
     return link == "and" and number == "a" and place.after(3) in ("half", "quarter", "third")
 
 
 def _noun(place: Place) -> tuple[str, int]:
-    """What is counted, past two adjectives at most, and how far it stands; nothing where it is no count."""
+    """What is counted, past two adjectives at most, and how far it stands; nothing where it is no count.
+
+    After ``one more`` any word may be an adjective: ``one more bad day``.
+    """
+    more = place.after() in _MORE
     for distance in (1, 2, 3):
         word, follows = place.after(distance), place.after(distance + 1)
         if word == "standard" and follows == "deviation":
@@ -91,7 +102,7 @@ def _noun(place: Place) -> tuple[str, int]:
             break
         if word in words.UNITS or word in words.COUNTED or word in words.NAMED:
             return word, distance
-        if word not in words.ADJECTIVES:
+        if word not in words.ADJECTIVES and not (more and distance == 2):
             break
     return "", 0
 
@@ -102,6 +113,12 @@ def _from_one_to_the_next(place: Place, distance: int) -> bool:
         return True
     link, article = place.after(distance + 1), place.after(distance + 2)
     return link in ("after", "at", "to") and article in ("another", "the", "a")
+
+
+def _is_some_day(place: Place) -> bool:
+    """``One day the regime will change``, but ``one day is missing``."""
+    opens = place.before() in ("", "then", "and", "but", "until")
+    return opens and place.after() == "day" and place.after(2) in _SOMEBODY
 
 
 def _is_any(place: Place, distance: int) -> bool:

@@ -165,7 +165,7 @@ FRACTION_FOLLOWERS: Final = COMPARATIVES | word_set(
 """What follows a part, and no thing that is counted."""
 
 FIELD_TERMS: Final = frozenset(
-    {f"{number} {tail}" for number in ("two", "three", "four") for tail in ("sided", "way", "tailed")}
+    {"two sided", "two way", "two tailed"}  # a three-way split is a count
     | {
         f"{number}-{tail}"
         for number in ("two", "three", "four", "five")
@@ -173,7 +173,7 @@ FIELD_TERMS: Final = frozenset(
     }
     | _terms(
         "zero-sum, zero-mean, zero-coupon, zero-based, zero-knowledge, zero-trust, zero-width, zero-beta",
-        "zero-crossing, zero in, zeroed in, zeroing in, zero tolerance, four eyes, million-dollar",
+        "zero-crossing, zero in, zeroed in, zeroing in, zero tolerance, four eyes",
         "half life, half lives, half spread, half spreads, half hearted, half heartedly, half baked",
         "half open",
         "half truth, half truths, half measure, half measures, half-year, half-years, half-yearly",
@@ -183,8 +183,8 @@ FIELD_TERMS: Final = frozenset(
         "double down, doubles down, doubled down, doubling down",
         "double count, double counts, double counted, double counting, double entry, double standard",
         "double standards, double precision, double negative, double duty, double blind, double bind",
-        "double top, double bottom, triple top, triple bottom, double barrier, triple barrier, double",
-        "auction",
+        "double top, double bottom, triple top, triple bottom, double barrier, triple barrier",
+        "double auction",
         "double spend, double spending, triple check, triple checked, triple witching, doubles as",
         "doubling as",
     )

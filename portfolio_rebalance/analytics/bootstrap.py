@@ -70,23 +70,28 @@ def paired_sharpe_bootstrap(
     return SharpeDifference(better, low, median, high, int(difference.size))
 
 
-def stationary_indices(length: int, *, resamples: int, mean_block_days: float, seed: int) -> Integers:
-    """Row numbers, shape (resamples, length): circular blocks whose length is geometric.
+def stationary_indices(
+    length: int, *, resamples: int, mean_block_days: float, seed: int, days: int | None = None
+) -> Integers:
+    """Row numbers, shape (resamples, days): circular blocks whose length is geometric.
 
     Args:
         length: Days of the series.
         resamples: Number of resamples.
         mean_block_days: Mean length of a block.
         seed: Of at least 128 bits, for two independent streams.
+        days: Days of each resample; as many as the series has where None.
     """
-    shape = (resamples, length)
-    begins = (splitmix64(seed, resamples * length) >> np.uint64(11)).reshape(shape) < 2**53 / mean_block_days
+    shape = (resamples, length if days is None else days)
+    begins = (splitmix64(seed, shape[0] * shape[1]) >> np.uint64(11)).reshape(shape) < 2**53 / mean_block_days
     begins[:, 0] = True
     places = np.flatnonzero(begins)
     starts = (splitmix64(seed >> 64, places.size) % np.uint64(length)).astype(np.int64)
     # Inside a block, row minus place stays what it was where the block began.
     shifts = np.repeat(starts - places, np.diff(places, append=begins.size))
     rows: Integers = (shifts + np.arange(begins.size)).reshape(begins.shape)
+    if shape[1] > length:
+        return rows % length
     rows[rows >= length] -= length
     return rows
 

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
-from portfolio_rebalance.cli.context import clock_of, root_of, workspace_of
+from portfolio_rebalance.cli.context import clock_of, named_workspace, root_of, workspace_of
 from portfolio_rebalance.cli.options import AsOf, Json, Workspace
-from portfolio_rebalance.cli.outcome import PROGRAM, Outcome, of_result
+from portfolio_rebalance.cli.outcome import Outcome, of_result
 from portfolio_rebalance.cli.person import person_at_terminal
 from portfolio_rebalance.errors import NotApprovedError, UsageError
 
@@ -38,7 +38,7 @@ def _approve(
 ) -> Outcome:
     """Look at a plan and approve it, at a terminal; live money also asks for the passphrase."""
     from portfolio_rebalance.execution.venues import is_live
-    from portfolio_rebalance.reporting import Paragraph
+    from portfolio_rebalance.reporting import Paragraph, suggested
     from portfolio_rebalance.run import approval
     from portfolio_rebalance.run.queries import config_of
 
@@ -56,7 +56,9 @@ def _approve(
         )
     seal = person.seal() if live else None
     given = approval.ask(root, page, person=person, clock=clock, seal=seal)
-    next_command = f"{PROGRAM} --execute"
+    next_command = suggested(
+        "--execute", workspace=named_workspace(ctx, workspace), as_of=clock.as_of if clock.fixed else None
+    )
     return Outcome(
         document={"status": "approved", "approval": given, "next": next_command},
         blocks=lambda: [
@@ -120,18 +122,19 @@ def _halt(
     workspace: Workspace = None,
 ) -> Outcome:
     """Stop execution here, at once, until a person resumes."""
-    from portfolio_rebalance.reporting import Paragraph
+    from portfolio_rebalance.reporting import Paragraph, suggested
     from portfolio_rebalance.run import operator
 
     stands = operator.halt(
         workspace_of(ctx, workspace), level="reduce_only" if reduce_only else "all", reason=reason
     )
     what = "increases are stopped" if stands.level == "reduce_only" else "everything is stopped"
+    resume = suggested("resume", workspace=named_workspace(ctx, workspace))
     return Outcome(
         document={"status": "halted", "level": stands.level, "reason": stands.reason},
         blocks=lambda: [
             Paragraph(f"HALT stands: {what}."),
-            Paragraph(f"What next, when it is safe: {PROGRAM} resume", "good"),
+            Paragraph(f"What next, when it is safe: {resume}", "good"),
         ],
     )
 

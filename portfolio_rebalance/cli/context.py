@@ -14,8 +14,10 @@ from portfolio_rebalance.errors import UsageError
 
 __all__ = ["TAKES_AS_OF", "Root", "clock_of", "named_workspace", "root_of", "workspace_of"]
 
-TAKES_AS_OF = frozenset({"approve", "confirm", "doctor", "reject", "resume", "status"})
-"""Verbs that look at a workspace from an instant."""
+TAKES_AS_OF = frozenset(
+    {"approve", "confirm", "doctor", "metrics", "monitor", "reject", "resume", "run", "status"}
+)
+"""Verbs that look at a workspace from an instant; ``run`` is that of ``schedule``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

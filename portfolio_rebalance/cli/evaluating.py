@@ -132,12 +132,13 @@ def _live(
             where="--max-dollars",
             fix=f"Name what may be spent, such as --max-dollars {reckoned.dollars}.",
         )
+    cap_dollars = _dollars(max_dollars)
     client = live_client(os.environ)
     with root_of(ctx).progress() as show:
         found = run_live(
             chosen,
             repeats=repeats,
-            cap_dollars=_dollars(max_dollars),
+            cap_dollars=cap_dollars,
             client_factory=lambda: client,
             environment=os.environ,
             record_to=None if record is None else Path(record),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from portfolio_rebalance.cli.outcome import INTERRUPTED, PROGRAM, Outcome, of_error
 from portfolio_rebalance.cli.plain_run import is_plain_run, plan
+from portfolio_rebalance.cli.secrets import without_secrets
 
 if TYPE_CHECKING:
     from portfolio_rebalance.reporting import Block
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _WIDEST: Final = 120
-_SECRETIVE: Final = ("_KEY", "_SECRET", "_TOKEN", "_PASSWORD", "_PASSPHRASE", "_HEADERS")
 _ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
@@ -84,7 +84,7 @@ def _answer(words: list[str]) -> Outcome:
 def _present(outcome: Outcome, *, as_json: bool) -> int:
     """Write an outcome, once, and return its exit code."""
     stream = sys.stderr if outcome.refused and not as_json else sys.stdout
-    text = _without_secrets(
+    text = without_secrets(
         outcome.as_json() if as_json else (outcome.text or _readable(outcome.blocks(), stream))
     )
     if isinstance(stream, TextIOWrapper):
@@ -100,16 +100,6 @@ def _present(outcome: Outcome, *, as_json: bool) -> int:
         sys.stderr.write(f"error: cannot write the output: {error.strerror}\n")
         return 1
     return outcome.exit_code
-
-
-def _without_secrets(text: str) -> str:
-    """The output without any credential of the environment, whoever wrote it into a name or a file."""
-    if not any(name.upper().endswith(_SECRETIVE) for name in os.environ):
-        return text
-    from portfolio_rebalance.redaction import Redactor, known_secrets
-
-    secrets = known_secrets(os.environ)
-    return Redactor(secrets).redact(text) if secrets else text
 
 
 def _readable(blocks: Sequence[Block], stream: TextIO) -> str:

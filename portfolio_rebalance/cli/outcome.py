@@ -10,6 +10,8 @@ from portfolio_rebalance import __version__
 from portfolio_rebalance.errors import RebalanceError, UsageError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from portfolio_rebalance.records import RebalanceResult
     from portfolio_rebalance.reporting import Block
 
@@ -54,13 +56,15 @@ class Outcome:
             return to_json(_writable(plain), ensure_ascii=True).decode() + "\n"
 
 
-def of_result(result: RebalanceResult, *, exit_code: int, workspace: str | None) -> Outcome:
+def of_result(
+    result: RebalanceResult, *, exit_code: int, workspace: str | None, as_of: datetime | None = None
+) -> Outcome:
     """A run's result; a refused one is read on standard error."""
     from portfolio_rebalance.reporting import result_blocks
 
     return Outcome(
         document=result,
-        blocks=lambda: result_blocks(result, workspace=workspace),
+        blocks=lambda: result_blocks(result, workspace=workspace, as_of=as_of),
         exit_code=exit_code,
         refused=result.status == "refused",
     )

@@ -76,4 +76,4 @@ def plan(words: Sequence[str], *, progress: Progress) -> Outcome:
         result = run_skill(request, progress=show_stage, person=person_at_terminal())
     awaits = "--detailed-exitcode" in words and result.status == "planned"
     code = _AWAITS_APPROVAL if awaits else result.exit_code
-    return of_result(result, exit_code=code, workspace=request.workspace)
+    return of_result(result, exit_code=code, workspace=request.workspace, as_of=request.as_of)

@@ -10,7 +10,7 @@ imported inside the verb that needs them, so that ``--help`` stays fast.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shlex import join
 from typing import Annotated, Final
@@ -20,6 +20,7 @@ import typer
 from portfolio_rebalance.cli.acting import add_acting_verbs
 from portfolio_rebalance.cli.context import Root, clock_of, named_workspace, root_of, workspace_of
 from portfolio_rebalance.cli.evaluating import add_eval_verb
+from portfolio_rebalance.cli.following import add_following_verbs
 from portfolio_rebalance.cli.options import (
     AsOf,
     Confirm,
@@ -40,6 +41,7 @@ from portfolio_rebalance.cli.options import (
 )
 from portfolio_rebalance.cli.outcome import PROGRAM, Outcome, of_version
 from portfolio_rebalance.cli.plain_run import plan
+from portfolio_rebalance.cli.scheduling import add_scheduling_verbs
 from portfolio_rebalance.errors import BadDataError, UsageError
 
 __all__ = ["app"]
@@ -48,14 +50,9 @@ _LATER: Final = frozenset(
     {
         "backtest",
         "book",
-        "feedback",
         "ingest",
         "mcp",
-        "metrics",
-        "monitor",
         "report",
-        "schedule",
-        "watch",
     }
 )
 """Verbs of later versions: refused by name, so that none of them is ever read as free text."""
@@ -63,7 +60,9 @@ _LATER: Final = frozenset(
 _free_text_app = new_app()
 app = verbs_or(_free_text_app)
 add_acting_verbs(app)
+add_following_verbs(app)
 add_eval_verb(app)
+add_scheduling_verbs(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -201,8 +200,10 @@ def status(
 ) -> Outcome:
     """Show allocations, drift, profit and loss."""
     from portfolio_rebalance.reporting import assessment_blocks, standing_blocks
+    from portfolio_rebalance.reporting.notice_tables import notices_blocks
     from portfolio_rebalance.run import queries
     from portfolio_rebalance.run.operator import standing
+    from portfolio_rebalance.workspace.notify import kept_notices
 
     with root_of(ctx).progress() as show_stage:
         show_stage("reading")
@@ -210,9 +211,14 @@ def status(
         root, clock = workspace_of(ctx, workspace), clock_of(ctx, as_of)
         assessment = queries.status(root, clock=clock)
         waiting = standing(root, clock=clock)
+        kept = kept_notices(root, since=clock.as_of - timedelta(days=7))
     return Outcome(
-        document={"assessment": assessment, "standing": waiting},
-        blocks=lambda: [*standing_blocks(waiting, workspace=named), *assessment_blocks(assessment)],
+        document={"assessment": assessment, "standing": waiting, "notices": kept},
+        blocks=lambda: [
+            *standing_blocks(waiting, workspace=named),
+            *notices_blocks(kept),
+            *assessment_blocks(assessment),
+        ],
     )
 
 
@@ -341,16 +347,25 @@ def _plan(ctx: typer.Context, words: Sequence[str], *, detailed: bool) -> Outcom
 
 
 def _with_suggestion(error: UsageError, words: Sequence[str]) -> UsageError:
-    """The same refusal, with the nearest verb or mode: a mistyped verb arrives here as free text."""
+    """The same refusal, with the nearest verb, mode or phrase: what is mistyped arrives here as free text."""
     from difflib import get_close_matches
 
     from portfolio_rebalance.allocation import mode_names
+    from portfolio_rebalance.skill import PHRASES
 
+    if len(words) > 1:
+        phrase = get_close_matches(" ".join(words).lower(), PHRASES, n=1)
+        return _suggesting(error, phrase[0]) if phrase else error
     known = {name: f"--mode {name.replace('_', '-')}" for name in mode_names()}
-    known |= {verb: verb for info in app.registered_commands if (verb := info.name)}
+    names = [info.name for info in app.registered_commands] + [info.name for info in app.registered_groups]
+    known |= {name: name for name in names if name}
     known["rebalance"] = "rebalance"
     word = words[0].lower().replace("-", "_")
     near = get_close_matches(word, known, n=1)
     if not near or word == "rebalance":
         return error
-    return UsageError(error.what, where=error.where, fix=f"Did you mean {known[near[0]]!r}? {error.fix}")
+    return _suggesting(error, known[near[0]])
+
+
+def _suggesting(error: UsageError, meant: str) -> UsageError:
+    return UsageError(error.what, where=error.where, fix=f"Did you mean {meant!r}? {error.fix}")

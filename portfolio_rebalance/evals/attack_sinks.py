@@ -10,10 +10,13 @@ import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
 from portfolio_rebalance.agents.messages import Json
+from portfolio_rebalance.clock import format_instant, parse_instant
 from portfolio_rebalance.evals.attack_moves import REVIEWERS
+from portfolio_rebalance.evals.attack_payloads import FORMS
 from portfolio_rebalance.evals.attack_programs import PROGRAMS
 from portfolio_rebalance.evals.scenario import WorkspaceSpec
 
@@ -149,6 +152,17 @@ def _in_file(path: str) -> _Write:
     return lambda spec, text: {"files": {**spec.files, path: f"{text}\n"}}
 
 
+def _as_asset(spec: WorkspaceSpec, text: str) -> dict[str, object]:
+    """The first strategy's newest snapshot holds an asset of this name."""
+    first = next(iter(spec.strategies))
+    at = parse_instant(spec.as_of, where="as_of") - timedelta(minutes=15)
+    value = spec.strategies[first].capital
+    leg = f"{{asset: {json.dumps(text)}, quantity: 1, price: {value}, market_value: {value}}}"
+    return _in_file(f"live-monitoring/live-performance/{first}/snapshot-{at:%Y-%m-%dT%H%M%SZ}.yaml")(
+        spec, f"as_of: {format_instant(at)}\nmarket_value: {value}\npositions:\n  - {leg}"
+    )
+
+
 def _in_config(line: Callable[[str], str]) -> _Write:
     return lambda spec, text: {"config": f"{spec.config}\n{line(text)}"}
 
@@ -209,6 +223,12 @@ SINKS: Final[Mapping[str, Sink]] = {
         refused=_NO_LINE,
     ),
     "account_name": Sink(programs=_BY_ANYONE, write=_of_strategy("account", json.dumps), refused=_NO_LINE),
+    "position_asset": Sink(programs=_BY_ANYONE, write=_as_asset, refused=_NO_LINE),
+    "currency": Sink(
+        programs=frozenset({"honest"}),
+        write=lambda _spec, text: {"currency": json.dumps(text)},
+        refused=frozenset(FORMS),
+    ),
     "strategy_id": Sink(programs=_BY_ANYONE, write=_as_id, refused=_PATHS | {"plain", "path_in_a_name"}),
     "bootstrap_prose": Sink(
         programs=_BY_ANYONE,

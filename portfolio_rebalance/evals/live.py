@@ -195,7 +195,8 @@ def run_live(
         cases: list[CaseScore] = []
         for number in range(1, repeats + 1):
             spent = cap.spent.quantize(_CENT)
-            progress(f"{scenario.name}, run {number} of {repeats}, {spent} dollars so far")
+            so_far = f"{spent} dollars so far of about {reckoned.dollars}"
+            progress(f"{scenario.name}, run {number} of {repeats}, {so_far}")
             kept = RecordingClient(CappedClient(client_factory(), cap=cap), provenance="live", redact=redact)
             case = run_case(_case(scenario, number, kept))
             if cap.stopped:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from portfolio_rebalance import __version__
 from portfolio_rebalance.config_types import Section
@@ -63,21 +62,23 @@ def results_of(cases: Sequence[CaseScore]) -> EvalResults:
 
 
 def read_results(path: Path) -> EvalResults:
-    """Results that ``--json`` wrote.
+    """Results that ``--json`` wrote, offline or live; what the front door adds to its documents is left out.
 
     Raises:
         MissingDataError: There is no such file.
         BadDataError: It holds no results.
     """
     try:
-        return EvalResults.model_validate_json(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
+        own = {name: value for name, value in dict(document).items() if name in EvalResults.model_fields}
+        return EvalResults.model_validate_json(json.dumps(own))
     except OSError as cause:
         raise MissingDataError(
             f"It cannot be read: {cause.strerror}.",
             where=str(path),
             fix="Write one with: eval --json > FILE",
         ) from None
-    except (ValidationError, UnicodeDecodeError):
+    except (ValueError, TypeError, RecursionError):  # no JSON, no object, or an object of something else
         raise BadDataError(
             "It holds no results of evals.", where=str(path), fix="Write one with: eval --json > FILE"
         ) from None
@@ -115,12 +116,11 @@ def results_blocks(results: EvalResults) -> Iterator[Block]:
 def compare_blocks(before: EvalResults, after: EvalResults) -> Iterator[Block]:
     """What got worse, what got better, what is new and what is gone."""
     then, now = ({one.case: one for one in side.cases} for side in (before, after))
-    worse = [
-        case for case in sorted(then.keys() & now.keys()) if now[case].failures and not then[case].failures
-    ]
-    better = [
-        case for case in sorted(then.keys() & now.keys()) if then[case].failures and not now[case].failures
-    ]
+    both = sorted(then.keys() & now.keys())
+    new = {case: _failing(now[case]) - _failing(then[case]) for case in both}
+    mended = {case: _failing(then[case]) - _failing(now[case]) for case in both}
+    worse = [case for case in both if new[case]]
+    better = [case for case in both if mended[case] and not new[case]]
     yield Table(
         title="Evals compared",
         columns=(*whole("what"), *right("before", "after")),
@@ -139,12 +139,17 @@ def compare_blocks(before: EvalResults, after: EvalResults) -> Iterator[Block]:
         note=f"{len(now.keys() - then.keys())} cases are new, {len(then.keys() - now.keys())} are gone.",
     )
     for case in worse[:_MOST_SHOWN]:
-        names = ", ".join(one.scorer for one in now[case].failures)
-        yield Paragraph(f"worse: {case}: {names}", "bad")
+        yield Paragraph(f"worse: {case}: {', '.join(sorted(new[case]))}", "bad")
     for case in better[:_MOST_SHOWN]:
-        yield Paragraph(f"better: {case}", "good")
+        yield Paragraph(f"better: {case}: {', '.join(sorted(mended[case]))}", "good")
+    if len(worse) > _MOST_SHOWN:
+        yield Paragraph(f"... and {len(worse) - _MOST_SHOWN} more are worse.", "bad")
     if not worse and not better:
         yield Paragraph("No case changed from passed to failed, or back.")
+
+
+def _failing(case: CaseScore) -> frozenset[str]:
+    return frozenset(one.scorer for one in case.failures)
 
 
 def _failed(case: CaseScore, scorer: str) -> bool:

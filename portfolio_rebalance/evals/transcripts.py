@@ -13,6 +13,7 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -202,7 +203,9 @@ def run_demo(client: ModelClient, folder: Path) -> RebalanceResult:
     init_demo(folder)
     at = parse_instant(AS_OF, where="as_of")
     models = Models(client, settings=Llm())
-    return run_skill({"workspace": str(folder), "as_of": at, "dry_run": True}, now=at, models=models)
+    # The demo's returns go on after its instant, so the machine's own time has to be later.
+    later = at + timedelta(days=30)
+    return run_skill({"workspace": str(folder), "as_of": at, "dry_run": True}, now=later, models=models)
 
 
 def _renewed(old: Transcript, scenario: Scenario | None) -> Transcript:

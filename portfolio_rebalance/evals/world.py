@@ -6,12 +6,15 @@ of the workspace is run by rules: what code alone comes to is what a model's run
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from portfolio_rebalance.agents.messages import Call, ModelClient, Reply
@@ -20,7 +23,7 @@ from portfolio_rebalance.agents.recording import RecordingClient
 from portfolio_rebalance.agents.redacting import RedactingClient
 from portfolio_rebalance.clock import parse_instant
 from portfolio_rebalance.config_llm import Llm
-from portfolio_rebalance.errors import RebalanceError
+from portfolio_rebalance.errors import BadDataError, RebalanceError
 from portfolio_rebalance.evals.builder import build
 from portfolio_rebalance.evals.person import EvalPerson
 from portfolio_rebalance.evals.scenario import Scenario
@@ -39,6 +42,8 @@ CANARIES: Final[Mapping[str, str]] = {
     "PORTFOLIO_REBALANCE_API_SECRET": "CanaryVenueSecretMnBvCxZlKjHgFdSa0987654321",
 }
 """Secrets that stand in the environment of every scenario: made up, and looked for everywhere afterwards."""
+_ENVIRONMENT: Final = Lock()
+"""The environment is the process's: of scenarios in several threads one runs at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +107,7 @@ def observe(
     client: ModelClient | None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Observed:
-    """Run a scenario in a folder of its own.
+    """Run a scenario in a folder of its own, with the canaries in the environment while it runs.
 
     Args:
         scenario: What to run.
@@ -110,6 +115,29 @@ def observe(
         client: What its models do; None for a run by rules.
         clock: Seconds that only grow.
     """
+    with _canaries_around():
+        return _observed(scenario, folder, client=client, clock=clock)
+
+
+@contextmanager
+def _canaries_around() -> Iterator[None]:
+    """Real secrets are out of reach meanwhile: what a scenario could leak is made up."""
+    with _ENVIRONMENT:
+        before = {name: os.environ.get(name) for name in CANARIES}
+        os.environ.update(CANARIES)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+def _observed(
+    scenario: Scenario, folder: Path, *, client: ModelClient | None, clock: Callable[[], float]
+) -> Observed:
     began = clock()
     root = build(scenario.workspace, folder / "world")
     twin = folder / "twin"
@@ -129,6 +157,12 @@ def observe(
         result = run_skill(request, now=at, models=models, person=person)
     except Exception as error:  # what must never happen is what is looked for
         crash = f"{type(error).__name__}: {error}"
+    transcript = ""
+    if recording is not None and not crash:
+        try:
+            transcript = recording.transcript().text()
+        except BadDataError as unfinished:  # what plays the models failed, and the run took it for its data
+            crash = f"{type(unfinished).__name__}: {unfinished}"
     contents = _contents(folder / "world")
     granted, fills = _moved(root)
     return Observed(
@@ -140,7 +174,7 @@ def observe(
         texts={
             "terminal": plain_text(result_blocks(result)),
             "json": result.model_dump_json(by_alias=True),
-            "transcript": "" if recording is None or crash else recording.transcript().text(),
+            "transcript": transcript,
         },
         before=before,
         after=_listing(folder),

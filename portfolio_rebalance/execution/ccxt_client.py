@@ -9,7 +9,6 @@ the request.
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import re
@@ -23,6 +22,7 @@ from typing import Final, Literal, NoReturn, Protocol, TypeVar, cast
 from portfolio_rebalance.errors import BrokerError
 from portfolio_rebalance.execution.ccxt_guard import Forbidden, Guard, Outgoing, Redirected, loopback_host
 from portfolio_rebalance.execution.ccxt_lookup import VENUES, Venue
+from portfolio_rebalance.redaction import Redactor
 
 __all__ = ["ApiCredentials", "CcxtSettings", "Client", "Exchange", "Failure", "FailureKind"]
 
@@ -113,7 +113,7 @@ class Client:
 
     def __init__(self, settings: CcxtSettings, credentials: ApiCredentials) -> None:
         self.venue = _venue(settings)
-        self._secrets = _spellings(credentials)
+        self._redactor = Redactor({"key": credentials.key, "secret": credentials.secret})
         self._name = settings.exchange
         origins = _origins(settings, self.venue)
         ccxt = _imported()
@@ -186,9 +186,7 @@ class Client:
 
     def _shown(self, text: str) -> str:
         """Text of strangers as it may be shown: no secret, no control characters, not endless."""
-        for spelling in self._secrets:
-            text = re.sub(re.escape(spelling), "[secret]", text, flags=re.IGNORECASE)
-        text = _UNSAFE.sub(" ", text).strip()
+        text = _UNSAFE.sub(" ", self._redactor.redact(text)).strip()
         return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} ..."
 
 
@@ -319,17 +317,3 @@ def _silent_logger() -> logging.Logger:
 
 def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number")
-
-
-def _spellings(credentials: ApiCredentials) -> tuple[str, ...]:
-    """Every form in which somebody could echo a secret back, the longest first."""
-    forms = set()
-    for secret in (credentials.key, credentials.secret):
-        data = secret.encode()
-        forms |= {
-            secret,
-            data.hex(),
-            base64.b64encode(data).decode(),
-            base64.urlsafe_b64encode(data).decode(),
-        }
-    return tuple(sorted(forms, key=lambda form: (-len(form), form)))

@@ -53,6 +53,14 @@ from portfolio_rebalance.records.plan import (
     Review,
 )
 from portfolio_rebalance.records.portfolio import Portfolio, Position, StrategyState
+from portfolio_rebalance.records.prediction import (
+    METRICS,
+    DayPrediction,
+    Estimates,
+    Metric,
+    PredictedRange,
+    Prediction,
+)
 from portfolio_rebalance.records.proposal import Change, Proposal, ProposalSummary
 from portfolio_rebalance.records.result import (
     ErrorReport,
@@ -79,23 +87,44 @@ if TYPE_CHECKING:
         StrategyBook,
         Transfer,
     )
+    from portfolio_rebalance.records.following import (
+        AllocationCheck,
+        Cause,
+        Comparison,
+        Comparisons,
+        CostCheck,
+        Learned,
+        MonitorReport,
+        Outcome,
+        Tick,
+        TuningStep,
+    )
+    from portfolio_rebalance.records.notice import KeptNotice, Notice
 
 __all__ = [
+    "METRICS",
     "Adjustment",
     "Advice",
     "AgentSpend",
+    "AllocationCheck",
     "Approval",
     "Assessment",
     "BlockedDiagnosis",
     "Candidate",
+    "Cause",
     "Change",
     "Cluster",
+    "Comparison",
+    "Comparisons",
     "ComplianceReport",
     "CorrelatedPair",
     "CorrelationReport",
+    "CostCheck",
+    "DayPrediction",
     "Decision",
     "DeployedTotal",
     "ErrorReport",
+    "Estimates",
     "ExactBp",
     "Execution",
     "ExecutionStatus",
@@ -105,14 +134,20 @@ __all__ = [
     "Improvements",
     "Instant",
     "Instruction",
+    "KeptNotice",
     "LaggedPair",
+    "Learned",
     "LimitLine",
     "LimitStatus",
     "Market",
+    "Metric",
     "Money",
+    "MonitorReport",
+    "Notice",
     "OpenExecution",
     "OrderFill",
     "OrderLine",
+    "Outcome",
     "PartialFill",
     "Plan",
     "PlannedEvidence",
@@ -122,6 +157,8 @@ __all__ = [
     "PortfolioMetrics",
     "Position",
     "PostAllocation",
+    "PredictedRange",
+    "Prediction",
     "Proposal",
     "ProposalSummary",
     "Quantity",
@@ -145,8 +182,10 @@ __all__ = [
     "StrategyBook",
     "StrategyId",
     "StrategyState",
+    "Tick",
     "TradingCosts",
     "Transfer",
+    "TuningStep",
     "UnknownPair",
     "Verdict",
     "Violation",
@@ -156,27 +195,46 @@ __all__ = [
     "plain",
 ]
 
-_OF_A_BATCH = frozenset(
-    {
-        "Approval",
-        "Market",
-        "OpenExecution",
-        "OrderFill",
-        "RebalanceOrders",
-        "RebalanceTrade",
-        "Side",
-        "StartedExecution",
-        "Step",
-        "StepState",
-        "StoredStep",
-        "StrategyBook",
-        "Transfer",
-    }
-)
+_NOT_IN_A_DRY_RUN = {
+    **dict.fromkeys(
+        (
+            "Approval",
+            "Market",
+            "OpenExecution",
+            "OrderFill",
+            "RebalanceOrders",
+            "RebalanceTrade",
+            "Side",
+            "StartedExecution",
+            "Step",
+            "StepState",
+            "StoredStep",
+            "StrategyBook",
+            "Transfer",
+        ),
+        "batch",
+    ),
+    **dict.fromkeys(
+        (
+            "AllocationCheck",
+            "Cause",
+            "Comparison",
+            "Comparisons",
+            "CostCheck",
+            "Learned",
+            "MonitorReport",
+            "Outcome",
+            "Tick",
+            "TuningStep",
+        ),
+        "following",
+    ),
+    **dict.fromkeys(("KeptNotice", "Notice"), "notice"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """What only an execution needs is imported when it is asked for: a dry run is spared it."""
-    if name not in _OF_A_BATCH:
+    """What only an execution, what follows one, or a notice needs is imported when it is asked for."""
+    if name not in _NOT_IN_A_DRY_RUN:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.batch"), name)
+    return getattr(import_module(f"{__name__}.{_NOT_IN_A_DRY_RUN[name]}"), name)

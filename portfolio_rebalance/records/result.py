@@ -13,6 +13,7 @@ from portfolio_rebalance.records.base import Instant, Record, StrategyId
 from portfolio_rebalance.records.correlation import CorrelationReport
 from portfolio_rebalance.records.execution import Execution
 from portfolio_rebalance.records.plan import Candidate, Decision, Plan, Review
+from portfolio_rebalance.records.prediction import Prediction
 
 __all__ = ["ErrorReport", "Finding", "RebalanceRequest", "RebalanceResult", "RunSummary", "Standing"]
 
@@ -67,6 +68,7 @@ class RebalanceResult(Record):
             after an execution ``executed``, ``reverted`` or ``needs_operator``.
         candidates: One for each available mode, the chosen one first.
         cheapest: The least that would do, where compliance demands a change.
+        prediction: What the days after the plan may bring; None where there is no plan.
         plan_id: Of the stored plan.
         alerts: What needs a person's eye: severe drift, extreme correlation, a limit that stays broken.
         driver: Who led the run: ``model`` where the orchestrator came to a verdict, else ``rules``.
@@ -93,6 +95,7 @@ class RebalanceResult(Record):
     reviews: tuple[Review, ...] = ()
     decision: Decision | None = None
     plan: Plan | None = None
+    prediction: Prediction | None = None
     execution: Execution | None = None
     advice: Advice | None = None
     spend: Spend | None = None
@@ -116,6 +119,7 @@ class Standing(Record):
         awaiting: Approved plans that were not executed yet.
         unconfirmed: Capital instructions nobody has followed yet, in words.
         overdue: Those of them that are older than 48 hours.
+        overdue_plans: Ids of the plans that these belong to.
     """
 
     halt: Literal["none", "reduce_only", "all"]
@@ -126,6 +130,7 @@ class Standing(Record):
     awaiting: tuple[str, ...]
     unconfirmed: tuple[str, ...]
     overdue: tuple[str, ...]
+    overdue_plans: tuple[str, ...] = ()
 
 
 class RunSummary(Record):

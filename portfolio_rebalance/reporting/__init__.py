@@ -18,11 +18,20 @@ from portfolio_rebalance.reporting.tables import (
     result_blocks,
     short_id,
     stored_blocks,
+    suggested,
 )
 
 if TYPE_CHECKING:
     from portfolio_rebalance.reporting.approval_page import approval_blocks
     from portfolio_rebalance.reporting.execution_tables import execution_blocks, standing_blocks
+    from portfolio_rebalance.reporting.following_tables import (
+        learned_blocks,
+        monitor_blocks,
+        outcome_blocks,
+        tick_blocks,
+        tuning_blocks,
+    )
+    from portfolio_rebalance.reporting.metrics_tables import calibration_blocks, metrics_blocks
 
 __all__ = [
     "Block",
@@ -32,22 +41,37 @@ __all__ = [
     "Tone",
     "approval_blocks",
     "assessment_blocks",
+    "calibration_blocks",
     "clean",
     "error_blocks",
     "execution_blocks",
     "findings_blocks",
     "history_blocks",
+    "learned_blocks",
+    "metrics_blocks",
+    "monitor_blocks",
+    "outcome_blocks",
     "plain_text",
     "result_blocks",
     "short_id",
     "standing_blocks",
     "stored_blocks",
+    "suggested",
+    "tick_blocks",
+    "tuning_blocks",
 ]
 
 _ELSEWHERE = {
     "approval_blocks": "approval_page",
     "execution_blocks": "execution_tables",
     "standing_blocks": "execution_tables",
+    "learned_blocks": "following_tables",
+    "monitor_blocks": "following_tables",
+    "outcome_blocks": "following_tables",
+    "tick_blocks": "following_tables",
+    "tuning_blocks": "following_tables",
+    "calibration_blocks": "metrics_tables",
+    "metrics_blocks": "metrics_tables",
 }
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final, Literal, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
-from pydantic import AfterValidator, BaseModel
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from portfolio_rebalance.reporting.blocks import Block, Paragraph, Table, left
@@ -51,8 +51,7 @@ def config_markdown(model: type[BaseModel]) -> str:
         "# Configuration",
         "",
         "`.crypto/config/portfolio-rebalance.yaml`, below the one top-level key `portfolio_rebalance`. Every "
-        "key is optional; an unknown key is an error. A key whose capability this version does not have is "
-        "accepted at its default only.",
+        "key is optional; an unknown key is an error.",
         "",
         "This page is generated: `trading-portfolio-rebalance config --markdown`.",
         "",
@@ -78,31 +77,15 @@ def _markdown_table(model: type[BaseModel]) -> Iterator[str]:
         if key in sections:
             continue
         effect = field.description or f"Weight of {name.rstrip('_').replace('_', ' ')}."
-        cells = (f"`{key}`", f"`{_plain(field.default)}`", _accepted(field), effect)
+        default = "required" if field.is_required() else f"`{_plain(field.default)}`"
+        cells = (f"`{key}`", default, _accepted(field), effect)
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _accepted(field: FieldInfo) -> str:
-    refusal = _only_default(field)
-    if refusal:
-        return refusal
     bounds = [text for text in (_floor(field), _ceiling(field)) if text]
     kind = _kind(field.annotation)
     return f"{kind}, {', '.join(bounds)}" if bounds else kind
-
-
-def _only_default(field: FieldInfo) -> str:
-    """The message with which the field refuses any other value; empty where it accepts some.
-
-    Asked of the validator itself, so that the page cannot promise what the loader refuses.
-    """
-    for mark in field.metadata:
-        if isinstance(mark, AfterValidator):
-            try:
-                mark.func(object())  # type: ignore[call-arg]  # one of the two forms takes a second argument
-            except ValueError as refusal:
-                return str(refusal)
-    return ""
 
 
 def _kind(annotation: object) -> str:
@@ -111,7 +94,8 @@ def _kind(annotation: object) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{option}`" for option in get_args(annotation))
     if get_origin(annotation) is tuple:
-        return f"a list of {_kind(get_args(annotation)[0])}"
+        inside = get_args(annotation)[0]
+        return "a list of sections (below)" if _is_section(inside) else f"a list of {_kind(inside)}"
     options = [option for option in get_args(annotation) if option is not type(None)]
     return _kind(options[0]) if options else "a value"
 
@@ -130,6 +114,9 @@ def _floor(field: FieldInfo) -> str:
 def _ceiling(field: FieldInfo) -> str:
     most: list[Any] = [mark.le for mark in field.metadata if isinstance(mark, Le)]
     below: list[Any] = [mark.lt for mark in field.metadata if isinstance(mark, Lt)]
+    longest: list[Any] = [mark.max_length for mark in field.metadata if isinstance(mark, MaxLen)]
+    if longest:
+        return f"at most {min(longest)}"
     if most:
         return f"at most {min(most)}"
     return f"below {min(below)}" if below else ""
@@ -142,10 +129,19 @@ def _sections(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
 
 
 def _all_sections(model: type[BaseModel], *, above: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
-    """Every section, each before those inside it, with its dotted name."""
-    for name, section in _sections(model):
+    """Every section, each before those inside it, with its dotted name; one that a list holds has ``[]``."""
+    listed = [
+        (f"{field.alias or name}[]", inside)
+        for name, field in model.model_fields.items()
+        if get_origin(field.annotation) is tuple and _is_section(inside := get_args(field.annotation)[0])
+    ]
+    for name, section in (*_sections(model), *listed):
         yield f"{above}{name}", section
         yield from _all_sections(section, above=f"{above}{name}.")
+
+
+def _is_section(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _summary(section: type[BaseModel]) -> str:
@@ -172,4 +168,8 @@ def _plain(value: object) -> str:
         return f"{value.normalize():f}"
     if isinstance(value, tuple | list):
         return f"[{', '.join(_plain(item) for item in value)}]"
+    if isinstance(value, BaseModel):
+        stated = [(key, getattr(value, key)) for key in type(value).model_fields]
+        told = [f"{key}: {_plain(item)}" for key, item in stated if key in value.model_fields_set]
+        return f"{{{', '.join(told)}}}"
     return "{}" if value == {} else str(value)

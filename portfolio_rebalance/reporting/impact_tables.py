@@ -6,7 +6,16 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
-from portfolio_rebalance.records import Candidate, ImpactReport, PortfolioMetrics, WalkForwardEvidence
+from portfolio_rebalance.records import (
+    METRICS,
+    Candidate,
+    ImpactReport,
+    Metric,
+    PortfolioMetrics,
+    PredictedRange,
+    Prediction,
+    WalkForwardEvidence,
+)
 from portfolio_rebalance.reporting.blocks import (
     Block,
     Paragraph,
@@ -19,7 +28,7 @@ from portfolio_rebalance.reporting.blocks import (
     whole,
 )
 
-__all__ = ["evidence_words", "impact_blocks", "modes_table"]
+__all__ = ["evidence_words", "impact_blocks", "modes_table", "prediction_blocks"]
 
 _METRICS: Final = (
     "Sharpe ratio, a year",
@@ -29,6 +38,13 @@ _METRICS: Final = (
     "volatility %, a year",
     "flat days",
 )
+
+_PREDICTED: Final[dict[Metric, str]] = {
+    "sharpe_ratio": "Sharpe ratio, a year",
+    "max_drawdown": "maximum drawdown %",
+    "win_rate": "win rate %",
+    "return": "return %",
+}
 
 
 def impact_blocks(impact: ImpactReport, *, total_capital: Decimal, currency: str) -> Iterator[Block]:
@@ -44,6 +60,26 @@ def impact_blocks(impact: ImpactReport, *, total_capital: Decimal, currency: str
         note=f"Evidence: {evidence_words(impact.walk_forward)}",
     )
     yield from (Paragraph(note) for note in impact.notes)
+
+
+def prediction_blocks(prediction: Prediction) -> Iterator[Block]:
+    """What the days after the rebalance may bring, beside the portfolio that nobody trades."""
+    last = prediction.after(prediction.days)
+    if last is None:
+        yield Paragraph(f"Nothing is predicted: {prediction.reason}", "warn")
+        return
+    helps = prediction.probability_helps
+    chance = "cannot be told" if helps is None else f"{helps:.2f}"
+    learned = "" if not prediction.prior_log_odds else ", moved by what earlier rebalances taught"
+    yield Table(
+        title=f"Predicted for the {prediction.days} days after it",
+        columns=(*left("measure"), *right("low", "median", "high")),
+        rows=tuple(_predicted(metric, last.ranges[metric]) for metric in METRICS),
+        note=(
+            f"90 % interval, drawn from {prediction.history_days} days. Probability that it beats, "
+            f"after costs, doing nothing: {chance}{learned}."
+        ),
+    )
 
 
 def modes_table(
@@ -81,6 +117,13 @@ def evidence_words(record: WalkForwardEvidence) -> str:
         "not_distinguishable": f"this history cannot tell the mode from chance: {figures}",
     }[record.status]
     return f"{words}; {record.note}" if record.note else f"{words}."
+
+
+def _predicted(metric: Metric, found: PredictedRange | None) -> tuple[str, ...]:
+    if found is None:
+        return (_PREDICTED[metric], "undefined", "", "")
+    scale = 100 if metric == "win_rate" else 1
+    return (_PREDICTED[metric], *(number(scale * end) for end in (found.low, found.median, found.high)))
 
 
 def _metrics(impact: ImpactReport) -> Table:

@@ -11,7 +11,7 @@ from typing import Final
 from portfolio_rebalance.records import Advice, AgentSpend, Spend
 from portfolio_rebalance.reporting.blocks import Block, Paragraph, Table, clean, right, shorten, whole
 
-__all__ = ["advice_blocks", "batch_blocks", "spend_blocks"]
+__all__ = ["advice_blocks", "batch_blocks", "spend_blocks", "watch_blocks"]
 
 _VERDICTS: Final = {
     "accept": "accepts what code recommends",
@@ -45,6 +45,12 @@ def batch_blocks(text: str) -> Iterator[Block]:
     """The order executor's words on a batch."""
     if text:
         yield Paragraph(f"In the words of the order executor (a model): {_words(text)}")
+
+
+def watch_blocks(text: str) -> Iterator[Block]:
+    """The monitor's words on what is new in a watch."""
+    if text:
+        yield Paragraph(f"In the words of the monitor (a model): {_words(text)}")
 
 
 def spend_blocks(spend: Spend) -> Iterator[Block]:

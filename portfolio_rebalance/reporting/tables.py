@@ -7,6 +7,7 @@ verdict shown was made by the stage whose record carries it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from shlex import quote
 from typing import Final
 
@@ -22,7 +23,7 @@ from portfolio_rebalance.records import (
 )
 from portfolio_rebalance.reporting.blocks import Block, Paragraph, Table, Tone, left, whole
 from portfolio_rebalance.reporting.change_tables import change_table, limit_blocks
-from portfolio_rebalance.reporting.impact_tables import impact_blocks, modes_table
+from portfolio_rebalance.reporting.impact_tables import impact_blocks, modes_table, prediction_blocks
 from portfolio_rebalance.reporting.state_tables import assessment_table, correlation_blocks, pnl_blocks
 
 __all__ = [
@@ -41,7 +42,9 @@ _ID_LENGTH: Final = 12
 _RUN_STATES: Final = {"committed": "executed"}
 
 
-def result_blocks(result: RebalanceResult, *, workspace: str | None = None) -> tuple[Block, ...]:
+def result_blocks(
+    result: RebalanceResult, *, workspace: str | None = None, as_of: datetime | None = None
+) -> tuple[Block, ...]:
     """Everything about one run: verdict, state, change, limits, impact, modes, warnings, what next.
 
     Of a run that came to an execution: what came of it, and why it was recommended. The figures before it
@@ -50,10 +53,11 @@ def result_blocks(result: RebalanceResult, *, workspace: str | None = None) -> t
     Args:
         result: The run.
         workspace: As the reader named it, for the commands that are suggested; None where it was found.
+        as_of: Likewise, where the reader fixed the instant: a plan of then has expired by now.
     """
     if result.execution is not None:
         return tuple(_executed(result, result.execution, workspace=workspace))
-    return (*_result(result), *_what_next(result, workspace=workspace))
+    return (*_result(result), *_what_next(result, workspace=workspace, as_of=as_of))
 
 
 def stored_blocks(result: RebalanceResult, *, workspace: str | None = None) -> tuple[Block, ...]:
@@ -128,15 +132,17 @@ def short_id(digest: str) -> str:
     return digest[:_ID_LENGTH]
 
 
-def suggested(words: str, *, workspace: str | None) -> str:
+def suggested(words: str, *, workspace: str | None, as_of: datetime | None = None) -> str:
     """A command to type.
 
     Args:
         words: What stands behind the program's name.
         workspace: As the reader named it; None where it was found.
+        as_of: The instant that the reader fixed; None where it was now.
     """
     there = "" if workspace is None else f" --workspace {quote(workspace)}"
-    return f"{_COMMAND} {words}{there}"
+    then = "" if as_of is None else f" --as-of {format_instant(as_of)}"
+    return f"{_COMMAND} {words}{there}{then}"
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[Paragraph]:
@@ -161,6 +167,8 @@ def _result(result: RebalanceResult) -> Iterator[Block]:
     if result.correlation is not None:
         yield from correlation_blocks(result.correlation)
     yield from _candidates(result)
+    if result.prediction is not None:
+        yield from prediction_blocks(result.prediction)
     if result.reviews:
         yield _reviews(result.reviews)
     yield from _models(result)
@@ -250,7 +258,9 @@ def _remarks(alerts: Sequence[str], warnings: Sequence[str]) -> Iterator[Paragra
     yield from (Paragraph(f"warning: {text}", "warn") for text in dict.fromkeys(warnings))
 
 
-def _what_next(result: RebalanceResult, *, workspace: str | None) -> Iterator[Paragraph]:
+def _what_next(
+    result: RebalanceResult, *, workspace: str | None, as_of: datetime | None
+) -> Iterator[Paragraph]:
     if result.status == "refused":
         return
     if result.status == "blocked":
@@ -263,7 +273,8 @@ def _what_next(result: RebalanceResult, *, workspace: str | None) -> Iterator[Pa
             f"What next: plan {short_id(result.plan_id)} is stored for a person to decide on{until}."
         )
         plan = short_id(result.plan_id)
-        yield Paragraph(f"Decide on it: {suggested(f'approve {plan}', workspace=workspace)}")
+        approve = suggested(f"approve {plan}", workspace=workspace, as_of=as_of)
+        yield Paragraph(f"Decide on it: {approve}")
         yield Paragraph(f"See it again: {suggested(f'show {plan}', workspace=workspace)}")
     yield Paragraph("This run only planned: no order was sent, no money moved.")
     if result.written:

@@ -80,6 +80,8 @@ def admitted(submission: Submission, situation: Situation) -> Advice:
                 f"because its basis is {decision.basis}"
             )
     reviews = submission.reviews.get(mode, ())
+    if submission.reviews and not reviews:
+        notes.append(f"no model reviewed {mode}: the rules' reviews of it stand alone")
     explained = bool(submission.explanation)
     return Advice(
         verdict=submission.verdict,

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from portfolio_rebalance.allocation import choose_start
 from portfolio_rebalance.analytics import portfolio_drift, strategy_drift
 from portfolio_rebalance.config import Config
+from portfolio_rebalance.config_notify import SEVERE_DRIFT_PERCENT
 from portfolio_rebalance.records import (
     Assessment,
     DeployedTotal,
@@ -23,7 +24,7 @@ from portfolio_rebalance.units import BP_PER_PERCENT, BP_PER_UNIT, Bp
 __all__ = ["assess", "rounded_percent"]
 
 _MEDIUM_DRIFT: Final = Fraction(2, 100)
-_ALERT_DRIFT: Final = Fraction(15, 100)
+_ALERT_DRIFT: Final = Fraction(SEVERE_DRIFT_PERCENT, 100)
 
 
 def assess(

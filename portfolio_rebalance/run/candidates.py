@@ -11,6 +11,7 @@ from portfolio_rebalance.records import (
     Candidate,
     ComplianceReport,
     CorrelationReport,
+    Estimates,
     Portfolio,
     Proposal,
     WalkForwardEvidence,
@@ -103,6 +104,7 @@ def candidate_of(
     portfolio: Portfolio,
     config: Config,
     draws: Draws,
+    estimates: Estimates | None = None,
     evidence: WalkForwardEvidence | None = None,
 ) -> Candidate:
     """Simulate a repaired proposal and measure what it does to drift."""
@@ -116,6 +118,7 @@ def candidate_of(
         stale=bool(portfolio.stale),
         evidence=evidence,
         draws=draws,
+        estimates=estimates,
     )
     targets = portfolio.target_bp
     return Candidate(

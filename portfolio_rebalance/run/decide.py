@@ -15,15 +15,13 @@ from portfolio_rebalance.allocation import Limits, check_limits
 from portfolio_rebalance.allocation.limits import LimitCheck
 from portfolio_rebalance.analytics import strategy_drift
 from portfolio_rebalance.config import Config
+from portfolio_rebalance.config_notify import MARGINAL_IMPROVEMENT_PERCENT
 from portfolio_rebalance.records import Assessment, BlockedDiagnosis, Candidate, Decision, Portfolio
 from portfolio_rebalance.run.assess import rounded_percent
 from portfolio_rebalance.tools.settings import limits_from
 from portfolio_rebalance.units import percent_from_bp
 
 __all__ = ["decide"]
-
-_MARGINAL_PERCENT = 3
-"""A net improvement below this is worth a warning."""
 
 _Recommendation = Literal["REBALANCE", "OPTIONAL", "HOLD", "BLOCKED"]
 _Basis = Literal["compliance", "drift", "improvement", "none"]
@@ -57,7 +55,7 @@ def decide(
     impact = candidate.impact
     reasons = [ruling.because, *assessment.alerts]
     net = impact.net_improvement_percent
-    if net is not None and net < _MARGINAL_PERCENT and _changes(candidate):
+    if net is not None and net < MARGINAL_IMPROVEMENT_PERCENT and _changes(candidate):
         reasons.append(_marginal(net))
     if candidate.compliance.repaired_violations:
         reasons.append("a limit stays broken after repair: manual action needed")
@@ -161,7 +159,7 @@ def _why_blocked(blocked: BlockedDiagnosis) -> str:
 def _marginal(net_percent: float) -> str:
     if net_percent < 0:
         return f"net improvement is {net_percent:.2f} %: the window's figures get worse"
-    return f"net improvement is {net_percent:.2f} %, below {_MARGINAL_PERCENT} %: marginal benefit"
+    return f"net improvement is {net_percent:.2f} %, below {MARGINAL_IMPROVEMENT_PERCENT} %: marginal benefit"
 
 
 def _changes(candidate: Candidate) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from portfolio_rebalance.allocation import mode_names
@@ -28,7 +28,7 @@ from portfolio_rebalance.execution.executor import Pace
 from portfolio_rebalance.execution.venues import is_live
 from portfolio_rebalance.records import Execution, Plan, RebalanceRequest, RebalanceResult
 from portfolio_rebalance.run.approval import ApprovalPage, Person, approve, ask, page_of
-from portfolio_rebalance.run.pre_approval import why_not_pre_approved
+from portfolio_rebalance.run.pre_approval import has_rested, why_not_pre_approved
 from portfolio_rebalance.tools.bindings import plan_from, require_not_expired
 from portfolio_rebalance.tools.desk import open_desk
 from portfolio_rebalance.tools.execution import execute_at
@@ -200,9 +200,7 @@ def _pre_approved(
     result: RebalanceResult, page: ApprovalPage, *, config: Config, at: Counter
 ) -> Execution | None:
     """The user's standing word, in their own configuration; a plan that it does not cover waits."""
-    with Ledger.read(at.root) as ledger:
-        last = None if ledger is None else ledger.last_committed_at(before=at.clock.as_of)
-    rested = last is None or at.clock.as_of - last >= timedelta(hours=config.cooldown_hours)
+    rested = has_rested(at.root, config=config, now=at.clock.as_of)
     if why_not_pre_approved(result, config=config, rested=rested):
         return None
     approve(at.root, page, user="configuration", at=at.clock.as_of, method="pre_approved", seal=None)

@@ -135,6 +135,7 @@ def standing(root: Path, *, clock: Clock) -> Standing:
     awaiting: tuple[str, ...] = ()
     unconfirmed: list[str] = []
     late: list[str] = []
+    late_plans: list[str] = []
     with Ledger.read(root) as ledger:
         if ledger is not None:
             left = ledger.journal.unfinished()
@@ -144,12 +145,16 @@ def standing(root: Path, *, clock: Clock) -> Standing:
             newest = ledger.approvals.newest_approved()
             awaiting = (newest,) if newest is not None else ()
             for issued in ledger.approvals.instructions():
-                for one in _instructions(issued.content):
-                    if one.strategy not in issued.confirmed:
-                        told = (
-                            f"{one.strategy} shall come to {one.new_capital:f}: confirm {issued.plan_id[:12]}"
-                        )
-                        (late if overdue(issued.issued_at, clock.as_of) else unconfirmed).append(told)
+                told = [
+                    f"{one.strategy} shall come to {one.new_capital:f}: confirm {issued.plan_id[:12]}"
+                    for one in _instructions(issued.content)
+                    if one.strategy not in issued.confirmed
+                ]
+                if told and overdue(issued.issued_at, clock.as_of):
+                    late += told
+                    late_plans.append(issued.plan_id)
+                else:
+                    unconfirmed += told
     return Standing(
         halt=halted.level,
         halt_reason=halted.reason,
@@ -159,6 +164,7 @@ def standing(root: Path, *, clock: Clock) -> Standing:
         awaiting=awaiting,
         unconfirmed=tuple(unconfirmed),
         overdue=tuple(late),
+        overdue_plans=tuple(late_plans),
     )
 
 

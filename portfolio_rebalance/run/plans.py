@@ -17,6 +17,7 @@ from portfolio_rebalance.records import (
     digest,
 )
 from portfolio_rebalance.run.session import Session
+from portfolio_rebalance.units import six_digits
 
 __all__ = ["build_plan", "plan_id_of", "run_id_of"]
 
@@ -85,6 +86,8 @@ def run_id_of(session: Session) -> str:
         "mode": session.requested_mode,
         "previous_high_pairs": session.previous_high_pairs,
     }
+    if session.estimates is not None and (session.estimates.learned_from or session.estimates.priors):
+        content["estimates"] = session.estimates
     if session.advice is not None:
         content["advice"] = session.advice
     return f"run-{digest(content)[:16]}"
@@ -116,8 +119,7 @@ def _metrics(metrics: PortfolioMetrics | None) -> PlannedMetrics | None:
 
 
 def _decimal(value: float | None) -> Decimal | None:
-    """Six significant digits: more than a person is shown, less than processors disagree about."""
-    return None if value is None else Decimal(format(value, ".6g"))
+    return None if value is None else six_digits(value)
 
 
 def _planned(session: Session, state: StrategyState) -> PlannedStrategy:

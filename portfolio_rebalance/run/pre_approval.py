@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from pathlib import Path
+
 from portfolio_rebalance.allocation import find_mode
 from portfolio_rebalance.config import Config
 from portfolio_rebalance.execution.venues import is_live
 from portfolio_rebalance.records import RebalanceResult
+from portfolio_rebalance.workspace import Ledger
 
-__all__ = ["why_not_pre_approved"]
+__all__ = ["has_rested", "why_not_pre_approved"]
 
 _ENOUGH = ("MEDIUM", "HIGH")
+
+
+def has_rested(root: Path, *, config: Config, now: datetime) -> bool:
+    """Whether ``cooldown_hours`` have passed since the last rebalance."""
+    with Ledger.read(root) as ledger:
+        last = None if ledger is None else ledger.last_committed_at(before=now)
+    return last is None or now - last >= timedelta(hours=config.cooldown_hours)
 
 
 def why_not_pre_approved(result: RebalanceResult, *, config: Config, rested: bool) -> str:

@@ -13,10 +13,13 @@ from itertools import combinations
 from pathlib import Path
 
 from portfolio_rebalance.clock import format_instant
+from portfolio_rebalance.config_notify import EXTREME_CORRELATION
 from portfolio_rebalance.errors import BlockedError
-from portfolio_rebalance.records import Plan, RebalanceResult, canonical_bytes
+from portfolio_rebalance.monitoring.prediction import HISTORY_DAYS, Rebalance, predict
+from portfolio_rebalance.records import Plan, Prediction, RebalanceResult, canonical_bytes
 from portfolio_rebalance.run.plans import build_plan, plan_id_of, run_id_of
 from portfolio_rebalance.run.session import Session
+from portfolio_rebalance.tools.frames import window_of
 from portfolio_rebalance.workspace import (
     Ledger,
     Projection,
@@ -32,7 +35,6 @@ from portfolio_rebalance.workspace.files import exists, read_text
 __all__ = ["record", "result_of"]
 
 _STATUS = {"REBALANCE": "planned", "OPTIONAL": "planned", "HOLD": "hold", "BLOCKED": "blocked"}
-_EXTREME_CORRELATION = 0.95
 
 
 def result_of(session: Session, *, plan: Plan | None, written: tuple[str, ...]) -> RebalanceResult:
@@ -55,12 +57,36 @@ def result_of(session: Session, *, plan: Plan | None, written: tuple[str, ...]) 
             "reviews": session.reviews,
             "decision": session.decision,
             "plan": plan,
+            "prediction": None if plan is None else _predicted(session),
             "driver": _driver(session),
             "advice": session.advice,
             "alerts": _alerts(session),
             "warnings": _warnings(session),
             "written": written,
         }
+    )
+
+
+def _predicted(session: Session) -> Prediction:
+    """What the days after the plan may bring, from the history up to its own last closed day."""
+    candidate, config = session.candidates[0], session.state.config
+    proposal = candidate.proposal
+    assert session.estimates is not None
+    return predict(
+        Rebalance(
+            mode=candidate.mode,
+            before_bp=proposal.current_bp,
+            after_bp=proposal.proposed_bp,
+            costs=candidate.impact.trading_costs,
+        ),
+        history=window_of(
+            session.state.returns,
+            ids=sorted(proposal.current_bp),
+            last_day=session.clock.last_closed_day,
+            lookback_days=HISTORY_DAYS,
+        ),
+        estimates=session.estimates,
+        config=config,
     )
 
 
@@ -128,7 +154,7 @@ def _alerts(session: Session) -> tuple[str, ...]:
     extreme = [
         f"{a}/{b} correlate at {rho:.2f}: extreme"
         for a, b in combinations(session.correlation.strategies, 2)
-        if (rho := matrix[a][b]) is not None and rho > _EXTREME_CORRELATION
+        if (rho := matrix[a][b]) is not None and rho > EXTREME_CORRELATION
     ]
     unresolved = [
         f"{violation.limit} of {'+'.join(violation.strategies)} stays broken: manual action needed"

@@ -24,6 +24,7 @@ from portfolio_rebalance.records import (
     Candidate,
     CorrelationReport,
     Decision,
+    Estimates,
     Proposal,
     RebalanceRequest,
     Review,
@@ -35,6 +36,7 @@ from portfolio_rebalance.run.decide import decide
 from portfolio_rebalance.run.review import review_by_rules
 from portfolio_rebalance.run.stages import STAGES, Stage
 from portfolio_rebalance.tools.correlation import correlation_report
+from portfolio_rebalance.tools.estimates import estimates_at
 from portfolio_rebalance.tools.frames import window_of
 from portfolio_rebalance.tools.proposal import propose_with
 from portfolio_rebalance.tools.settings import limits_from
@@ -58,6 +60,7 @@ class Session:
         request: What was asked for.
         artifacts: What the stages made so far, by name.
         previous_high_pairs: HIGH in the last committed run, for hysteresis.
+        estimates: Of costs and of the modes, as learned from earlier executions; None before bootstrap.
         draws: Resampled rows, shared by the candidates.
         advice: What models contributed, cut down to what they may change; None where none was asked.
     """
@@ -67,6 +70,7 @@ class Session:
     request: RebalanceRequest
     artifacts: dict[str, object] = field(default_factory=dict)
     previous_high_pairs: tuple[tuple[str, str], ...] = ()
+    estimates: Estimates | None = None
     draws: Draws = field(default_factory=Draws)
     advice: Advice | None = None
 
@@ -274,6 +278,7 @@ class Session:
                 self.previous_high_pairs = ledger.last_committed_pairs(
                     before=self.clock.as_of, within=_HYSTERESIS_AGE
                 )
+            self.estimates = estimates_at(ledger, until=self.clock.as_of, config=state.config)
         return state
 
     def _correlate(self) -> CorrelationReport:
@@ -321,6 +326,7 @@ class Session:
             portfolio=self.state.portfolio,
             config=self.state.config,
             draws=self.draws,
+            estimates=self.estimates,
         )
 
     def _made(self, name: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from portfolio_rebalance.clock import format_instant
-from portfolio_rebalance.errors import BrokerError, NeedsOperatorError, PlanTamperedError
+from portfolio_rebalance.errors import BrokerError, LedgerError, NeedsOperatorError, PlanTamperedError
 from portfolio_rebalance.execution.book import Book, book_after
 from portfolio_rebalance.execution.broker import Instrument, OutcomeUnknown
 from portfolio_rebalance.execution.executor import Executor, NoSealing, Sealing
@@ -29,12 +29,15 @@ from portfolio_rebalance.records import (
 )
 from portfolio_rebalance.tools.bindings import plan_from
 from portfolio_rebalance.tools.desk import Desk
+from portfolio_rebalance.tools.metrics import metrics_projection
 from portfolio_rebalance.tools.preparation import terms_of
 from portfolio_rebalance.tools.settlement import Settlement, projections, total_after
 from portfolio_rebalance.tools.verification import Verified, verify
 from portfolio_rebalance.vault import StepSeals
 from portfolio_rebalance.workspace import Projection, apply_outbox
+from portfolio_rebalance.workspace.follow_ups import Followed
 from portfolio_rebalance.workspace.halt import read_halt, write_halt
+from portfolio_rebalance.workspace.layout import METRICS
 
 __all__ = ["finish", "finish_unfinished", "sealing_of"]
 
@@ -150,8 +153,9 @@ def _settle(desk: Desk, plan: Plan, seen: Verified, *, status: ExecutionStatus) 
     execution = verify(
         seen, plan=plan, status=status, reason=reason, finished_at=at, instructions=instructions
     )
+    execution, metrics_file = _with_metrics(desk, execution)
     settled = Settlement(root=desk.root, plan=plan, seen=seen, execution=execution, at=at)
-    files = projections(settled)
+    files = (*projections(settled), *metrics_file)
     if instructions:
         files = (*files, _instruction_file(plan_id, settled, instructions))
     execution = execution.model_copy(
@@ -213,6 +217,21 @@ def _instructions(plan: Plan, started: StartedExecution) -> tuple[Instruction, .
         )
         for key in changed
     )
+
+
+def _with_metrics(desk: Desk, execution: Execution) -> tuple[Execution, tuple[Projection, ...]]:
+    """The metrics with this execution among them, as a file; what keeps it from being made is noted.
+
+    What is stored of other executions must not keep this one, whose money has moved, from being settled.
+    """
+    ended = Followed(
+        plan_id=execution.plan_id, finished_at=execution.finished_at, execution=execution, outcome=None
+    )
+    try:
+        return execution, (metrics_projection(desk.root, desk.ledger, also=(ended,)),)
+    except LedgerError as unreadable:
+        note = f"{METRICS} was not written: {unreadable.what}"
+        return execution.model_copy(update={"notes": (*execution.notes, note)}), ()
 
 
 def _instruction_file(plan_id: str, settled: Settlement, instructions: tuple[Instruction, ...]) -> Projection:

@@ -17,6 +17,7 @@ from portfolio_rebalance.clock import Clock, format_instant
 from portfolio_rebalance.execution.book import book_of
 from portfolio_rebalance.execution.gate import exposure_of
 from portfolio_rebalance.records import Execution, Plan
+from portfolio_rebalance.tools.readable import readable
 from portfolio_rebalance.tools.verification import Verified
 from portfolio_rebalance.units import exact_decimal
 from portfolio_rebalance.workspace import (
@@ -99,15 +100,6 @@ def freed_by_bots(root: Path, *, capitals: Mapping[str, Decimal], clock: Clock) 
 def total_after(settled: Settlement) -> Decimal:
     """Total capital after the execution."""
     return exact_decimal(exposure_of(settled.seen.book, settled.seen.prices).total, places=_MONEY_PLACES)
-
-
-def readable(node: object) -> object:
-    """What people read in a record: amounts stay numbers, instants become text."""
-    if isinstance(node, Mapping):
-        return {key: readable(value) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [readable(value) for value in node]
-    return format_instant(node) if isinstance(node, datetime) else node
 
 
 def _files(settled: Settlement) -> Iterator[Projection]:

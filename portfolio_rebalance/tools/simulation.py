@@ -28,6 +28,7 @@ from portfolio_rebalance.analytics import (
 from portfolio_rebalance.config import Config
 from portfolio_rebalance.errors import UsageError
 from portfolio_rebalance.records import (
+    Estimates,
     ImpactReport,
     Improvements,
     PortfolioMetrics,
@@ -37,11 +38,13 @@ from portfolio_rebalance.records import (
     WalkForwardEvidence,
     canonical_bytes,
 )
-from portfolio_rebalance.tools.context import AsOf, open_context
+from portfolio_rebalance.tools.context import AsOf, ToolContext, open_context
+from portfolio_rebalance.tools.estimates import estimates_at
 from portfolio_rebalance.tools.frames import ReturnsLike
 from portfolio_rebalance.units import BP_PER_UNIT, Bp, PercentLike, bp_map_from_percent, percent_from_bp
+from portfolio_rebalance.workspace import Ledger
 
-__all__ = ["Draws", "impact_report", "simulate_rebalance_impact"]
+__all__ = ["Draws", "impact_report", "simulate_rebalance_impact", "trading_costs"]
 
 _BASELINE_FLOOR = 0.1
 """A relative improvement over a baseline near 0 means nothing; this is the least it is measured against."""
@@ -121,7 +124,16 @@ def simulate_rebalance_impact(
         stale=portfolio is not None and bool(portfolio.stale),
         evidence=evidence,
         draws=Draws(),
+        estimates=_learned(context),
     )
+
+
+def _learned(context: ToolContext) -> Estimates | None:
+    """What a run in this workspace would reckon with; None without one."""
+    if context.state is None:
+        return None
+    with Ledger.read(context.state.root) as ledger:
+        return estimates_at(ledger, until=context.as_of, config=context.config)
 
 
 def impact_report(
@@ -134,6 +146,7 @@ def impact_report(
     stale: bool,
     evidence: WalkForwardEvidence | None,
     draws: Draws,
+    estimates: Estimates | None = None,
 ) -> ImpactReport:
     """The report of one change over one window; what the tool and a run both use.
 
@@ -146,12 +159,16 @@ def impact_report(
         stale: Whether the data is stale, which costs a level of confidence.
         evidence: The mode's walk-forward record.
         draws: Shared by all changes that are to be compared.
+        estimates: Of costs, as learned; those of the configuration where None.
     """
     walk = evidence or _NOT_COMPUTED
     weighted = [key for key in sorted(current_bp) if current_bp[key] or proposed_bp[key]]
     columns = window.select(weighted).values if weighted else np.empty((0, 0))
     common = columns[~np.isnan(columns).any(axis=1)]
-    costs = _costs(current_bp, proposed_bp, config=config, total_capital=total_capital)
+    notes = _notes(config, estimates)
+    costs = trading_costs(
+        current_bp, proposed_bp, config=config, estimates=estimates, total_capital=total_capital
+    )
     if common.shape[0] < config.min_observations:
         reason = (
             f"{common.shape[0]} days are common to all weighted strategies, below {config.min_observations}"
@@ -173,7 +190,7 @@ def impact_report(
             confidence="LOW",
             resampling=None,
             walk_forward=walk,
-            notes=_notes(config),
+            notes=notes,
         )
 
     baseline = common @ _weights(current_bp, weighted)
@@ -217,7 +234,7 @@ def impact_report(
         confidence=_confidence(resampling, walk, stale=stale),
         resampling=resampling,
         walk_forward=walk,
-        notes=_notes(config),
+        notes=notes,
     )
 
 
@@ -261,16 +278,26 @@ def _improvement(baseline: Floats, projected: Floats, *, config: Config) -> floa
     return total / float(sum(weight for weight, _ in measures))
 
 
-def _costs(
+def trading_costs(
     current_bp: Mapping[str, Bp],
     proposed_bp: Mapping[str, Bp],
     *,
     config: Config,
+    estimates: Estimates | None,
     total_capital: Decimal | None,
 ) -> TradingCosts:
-    simulated = config.impact_simulation
-    slippage = config.simulation.slippage_bps if simulated.estimate_slippage else None
-    commission = config.simulation.commission_bps if simulated.estimate_commissions else None
+    """What a change would cost.
+
+    Args:
+        current_bp: Weights before.
+        proposed_bp: Weights after.
+        config: What is estimated at all, and the rates where ``estimates`` is None.
+        estimates: Rates as learned.
+        total_capital: For the cost in money.
+    """
+    simulated, rates = config.impact_simulation, estimates or config.simulation
+    slippage = rates.slippage_bps if simulated.estimate_slippage else None
+    commission = rates.commission_bps if simulated.estimate_commissions else None
     rate = Fraction(slippage or 0) + Fraction(commission or 0)
     turnover = sum((abs(proposed_bp[key] - current) for key, current in current_bp.items()), Fraction(0))
     cost = turnover * rate / BP_PER_UNIT
@@ -340,9 +367,16 @@ def _confidence(
     return levels[max(0, level - stale)]
 
 
-def _notes(config: Config) -> tuple[str, ...]:
+def _notes(config: Config, estimates: Estimates | None) -> tuple[str, ...]:
     """What the figures are, and what the configuration left out of them."""
     notes = ["in-sample: the days that chose the weights also score them"]
+    for name, count in {} if estimates is None else estimates.learned_from.items():
+        if name in ("slippage_bps", "commission_bps"):
+            learned, configured = getattr(estimates, name), getattr(config.simulation, name)
+            what = name.removesuffix("_bps")
+            notes.append(
+                f"{what} of {learned:f} bps is learned from {count} executions; configured is {configured:f}"
+            )
     if not config.impact_simulation.estimate_slippage:
         notes.append("slippage left out by configuration")
     if not config.impact_simulation.estimate_commissions:

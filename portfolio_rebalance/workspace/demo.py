@@ -1,7 +1,8 @@
 """A workspace to try things on: real prices, strategies that one could run, amounts that are made up.
 
 Ten strategies in a portfolio of 100 000 USD at 2019-10-01T02:00Z. More is deployed than the limits allow, and
-four of the ten move together, so that a first dry run has something to say. The returns are real
+four of the ten move together, so that a first dry run has something to say. Its return files go on for two
+weeks, so that what follows a rebalance can be watched; a run leaves out what it cannot know. They are real
 (``demo_data/README.md``); amounts, units and prices are illustrative, and the files say so.
 """
 
@@ -25,7 +26,6 @@ AS_OF: Final = "2019-10-01T02:00:00Z"
 
 _STATE_AS_OF: Final = "2019-10-01T01:30:00Z"
 _SNAPSHOT_AS_OF: Final = "2019-10-01T01:00:00Z"
-_LAST_CLOSED_DAY: Final = "2019-09-30"
 _DEPLOYED_ON: Final = "2018-01-01"
 _TOTAL: Final = 100_000
 _CURRENCY: Final = "USD"
@@ -188,8 +188,7 @@ def _returns() -> dict[str, str]:
 
     data = resources.files("portfolio_rebalance.workspace") / "demo_data" / "sample_returns.csv"
     (_, *columns), *rows = (line.split(",") for line in data.read_text(encoding="utf-8").splitlines())
-    past = [row for row in rows if row[0] <= _LAST_CLOSED_DAY]
     return {
-        column: "date,return\n" + "".join(f"{row[0]},{row[place]}\n" for row in past)
+        column: "date,return\n" + "".join(f"{row[0]},{row[place]}\n" for row in rows)
         for place, column in enumerate(columns, start=1)
     }

@@ -90,9 +90,8 @@ def create_files(root: Path, contents: dict[str, bytes]) -> tuple[str, ...]:
 # --- the configuration, every key of it as a comment -----------------------------------------------------
 
 _INTRODUCTION: Final = """\
-# Every key is optional; what is commented out has the value shown. An unknown key is refused, and so is a
-# value other than the default where the capability is not part of this version. Nothing of ours changes this
-# file.
+# Every key is optional; what is commented out has the value shown. An unknown key is refused. Nothing of ours
+# changes this file.
 """
 
 

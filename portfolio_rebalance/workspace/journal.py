@@ -91,6 +91,15 @@ class ExecutionJournal:
         rows = self._ledger.rows(f"{_SELECT} WHERE plan_id = ?", (plan_id,))
         return _execution(rows[0]) if rows else None
 
+    def left_to_a_person(self) -> tuple[OpenExecution, ...]:
+        """Executions that could be neither finished nor reverted, whether a person took them over yet or not.
+
+        Raises:
+            LedgerError: What is stored cannot be read.
+        """
+        rows = self._ledger.rows(f"{_SELECT} WHERE status IN ('needs_operator', 'closed') ORDER BY rowid")
+        return tuple(_execution(row) for row in rows)
+
     def steps(self, plan_id: str) -> tuple[StoredStep, ...]:
         """Every step of an execution, by index.
 

@@ -30,7 +30,9 @@ from portfolio_rebalance.records import Record, RunSummary
 from portfolio_rebalance.workspace.ledger_schema import VERSION, prepare, require_known, stand_in, version_of
 
 if TYPE_CHECKING:
+    from portfolio_rebalance.records import TuningStep
     from portfolio_rebalance.workspace.approvals import ApprovalStore
+    from portfolio_rebalance.workspace.follow_ups import FollowUps
     from portfolio_rebalance.workspace.journal import ExecutionJournal
     from portfolio_rebalance.workspace.outbox import Outbox, Projection
 
@@ -159,6 +161,13 @@ class Ledger:
         return ExecutionJournal(self)
 
     @cached_property
+    def follow_ups(self) -> FollowUps:
+        """What follows an execution: ticks, outcomes, steps of estimates, learnings."""
+        from portfolio_rebalance.workspace.follow_ups import FollowUps
+
+        return FollowUps(self)
+
+    @cached_property
     def outbox(self) -> Outbox:
         """Files that a committed change has yet to write."""
         from portfolio_rebalance.workspace.outbox import Outbox
@@ -260,6 +269,12 @@ class Ledger:
             return ()
         with as_ledger_error(LEDGER):
             return tuple((str(a), str(b)) for a, b in json.loads(str(rows[0][0])))
+
+    def steps_until(self, until: datetime) -> tuple[TuningStep, ...]:
+        """The log of estimates as it stood at an instant, in order."""
+        if not self.rows("SELECT 1 FROM tunings LIMIT 1"):
+            return ()
+        return tuple(step for step in self.follow_ups.steps() if step.at <= until)
 
     def last_committed_at(self, *, before: datetime) -> datetime | None:
         """When the last execution was committed before an instant."""

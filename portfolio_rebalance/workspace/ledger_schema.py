@@ -117,7 +117,53 @@ CREATE TABLE model_calls (
 ) STRICT;
 """
 
-_SCRIPTS: Final = (_RUNS_AND_PLANS, _EXECUTIONS, _MODEL_CALLS)
+_FOLLOWING: Final = """
+CREATE TABLE ticks (
+    plan_id TEXT NOT NULL REFERENCES executions (plan_id),
+    number  INTEGER NOT NULL,
+    at      TEXT NOT NULL,
+    alerts  INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (plan_id, number)
+) STRICT;
+CREATE TABLE outcomes (
+    plan_id TEXT PRIMARY KEY REFERENCES executions (plan_id),
+    at      TEXT NOT NULL,
+    content BLOB NOT NULL
+) STRICT;
+CREATE TABLE tunings (
+    number    INTEGER PRIMARY KEY,
+    plan_id   TEXT REFERENCES executions (plan_id),
+    parameter TEXT NOT NULL,
+    content   BLOB NOT NULL,
+    UNIQUE (plan_id, parameter)
+) STRICT;
+CREATE TABLE learned (
+    plan_id TEXT NOT NULL REFERENCES executions (plan_id),
+    source  TEXT NOT NULL CHECK (source IN ('rules', 'model')),
+    at      TEXT NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (plan_id, source, at)
+) STRICT;
+CREATE TABLE notices (
+    key     TEXT PRIMARY KEY,
+    at      TEXT NOT NULL,
+    state   TEXT NOT NULL CHECK (state IN ('sent', 'failed', 'silent')),
+    content BLOB NOT NULL
+) STRICT;
+"""
+
+_CHECKS: Final = """
+CREATE TABLE checks (
+    number  INTEGER PRIMARY KEY,
+    at      TEXT NOT NULL,
+    reasons TEXT NOT NULL,
+    plan_id TEXT REFERENCES plans (plan_id)
+) STRICT;
+CREATE INDEX checks_by_time ON checks (at);
+"""
+
+_SCRIPTS: Final = (_RUNS_AND_PLANS, _EXECUTIONS, _MODEL_CALLS, _FOLLOWING, _CHECKS)
 VERSION: Final = len(_SCRIPTS)
 """What this package reads and writes."""
 

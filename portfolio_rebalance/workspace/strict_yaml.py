@@ -113,6 +113,8 @@ def _events(text: str, loader: type[Any], place: Place) -> Iterator[Any]:
             line = event.end_mark.line
             yield event
     except yaml.MarkedYAMLError as error:
+        if "maximum nesting depth" in str(error.problem):  # libyaml looks ahead of the events it has given
+            _refuse_depth(place, line)
         mark = error.problem_mark or error.context_mark
         start = error.context_mark
         opened = (
@@ -131,6 +133,14 @@ def _events(text: str, loader: type[Any], place: Place) -> Iterator[Any]:
             line=line,
             fix="Write it again in plain, block-style YAML.",
         )
+
+
+def _refuse_depth(place: Place, line: int) -> NoReturn:
+    place.refuse(
+        f"Nested deeper than {_MAX_DEPTH} levels.",
+        line=line,
+        fix="Flatten it; nothing in a workspace is nested this deep.",
+    )
 
 
 class _Collection:
@@ -186,11 +196,7 @@ class _Builder:
         if self._expects_key():
             self._refuse_key("A mapping or list", line)
         if len(self._open) == _MAX_DEPTH:
-            self._place.refuse(
-                f"Nested deeper than {_MAX_DEPTH} levels.",
-                line=line,
-                fix="Flatten it; nothing in a workspace is nested this deep.",
-            )
+            _refuse_depth(self._place, line)
         self._open.append(_Collection(into, self._add(into, line)))
 
     def _take_scalar(self, event: Any, line: int) -> None:

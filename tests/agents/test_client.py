@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -359,6 +361,25 @@ def test_no_log_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) > 5
     assert KEY not in caplog.text
     assert KEY not in repr([record.__dict__ for record in caplog.records])
+
+
+def test_the_sdks_own_switch_turns_no_log_on(tmp_path: Any) -> None:
+    """Its log would hold the headers of an answer as they are, whatever the other side echoes in them."""
+    code = (
+        "from loopback_messages import *\n"
+        "echo = {'content-type': EVENT_STREAM, 'set-cookie': KEY, 'x-echo': KEY}\n"
+        "with messages_api([Answer(headers=echo, parts=healthy())]) as api:\n"
+        "    print(client_of(api.url).complete(a_call()).stop_reason)\n"
+    )
+    paths = os.pathsep.join(str(Path(__file__).parents[depth]) for depth in (0, 2))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": paths, "ANTHROPIC_LOG": "debug"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "tool_use\n", "")
 
 
 def test_it_is_a_client_as_the_loop_needs_it() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from itertools import count
 from pathlib import Path
 
 import pytest
 from executing import Told, config_text, example_1
-from loopback_messages import failed, messages_api
+from loopback_messages import Answer, Seen, eventually, failed, messages_api
 from model_runs import (
     Led,
     ask_both,
@@ -50,6 +51,24 @@ def opened(configured: str = "auto", *, environment: dict[str, str], **request: 
         environment=environment,
         today=TODAY,
     )
+
+
+# --- before a run ---------------------------------------------------------------------------------------
+
+
+def test_every_agents_model_is_asked_about_before_the_run() -> None:
+    def retiring(seen: Seen) -> Answer:
+        told = json.dumps({"id": "a", "type": "model", "retires_at": "2026-12-01T00:00:00Z"})
+        return Answer(headers={"content-type": "application/json"}, parts=[told.encode()], framing="length")
+
+    with messages_api(retiring) as api:
+        models = opened(environment=KEY | {"ANTHROPIC_BASE_URL": api.url})
+        assert models is not None
+        assert eventually(lambda: len(api.seen) == 3)
+        warnings = models.close(name="run").warnings
+    named = {getattr(LlmAgents(), role).model for role in LlmAgents.model_fields}
+    assert {seen.path.removeprefix("/v1/models/") for seen in api.seen} == named
+    assert len(warnings) == len(named) == 3
 
 
 # --- which models ----------------------------------------------------------------------------------------

@@ -297,7 +297,10 @@ def test_another_draft_is_not_taken_where_nobody_would_judge_it(tmp_path, made, 
     root = within_limits(tmp_path, seed=1, **made)
     run = _switched(root, to=to, **request_)
     assert (run.advice.recommended_mode, run.advice.mode_taken) == (to, False)
-    assert run.advice.notes == (f"the orchestrator recommends {to}; correlation_aware stays, because {why}",)
+    assert run.advice.notes == (
+        f"the orchestrator recommends {to}; correlation_aware stays, because {why}",
+        "no model reviewed correlation_aware: the rules' reviews of it stand alone",
+    )
     assert run.result.mode == "correlation_aware"
     rules = by_rules(root, **request_)
     assert run.result.decision == rules.decision
@@ -307,7 +310,7 @@ def test_another_draft_is_not_taken_where_nobody_would_judge_it(tmp_path, made, 
 def test_no_other_draft_is_taken_where_correlation_is_unknown(tmp_path):
     run = _switched(short_of_history(tmp_path, days=5), to="minimal_turnover")
     assert run.result.mode == "proportional"
-    assert run.advice.notes[-1].endswith("proportional stays, because correlation cannot be computed")
+    assert run.advice.notes[-2].endswith("proportional stays, because correlation cannot be computed")
 
 
 def test_a_draft_that_restores_compliance_as_well_may_be_taken(tmp_path):

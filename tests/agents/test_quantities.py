@@ -15,11 +15,19 @@ from labelled_sentences import (
     TUNED_ORDINARY,
     TUNED_QUANTITY,
 )
+from later_sentences import (
+    LATER_HELD_OUT_ORDINARY,
+    LATER_HELD_OUT_QUANTITY,
+    LATER_TUNED_ORDINARY,
+    LATER_TUNED_QUANTITY,
+)
 
 from portfolio_rebalance.agents.quantities import Span, quantities_in
 
 QUANTITY = TUNED_QUANTITY + HELD_OUT_QUANTITY
 ORDINARY = TUNED_ORDINARY + HELD_OUT_ORDINARY
+LATER_QUANTITY = LATER_TUNED_QUANTITY + LATER_HELD_OUT_QUANTITY
+LATER_ORDINARY = LATER_TUNED_ORDINARY + LATER_HELD_OUT_ORDINARY
 
 # fmt: off
 _SMALL = (
@@ -55,7 +63,9 @@ def texts(sentence: str) -> list[str]:
     [
         pytest.param(TUNED_QUANTITY, TUNED_ORDINARY, 240, id="tuned"),
         pytest.param(HELD_OUT_QUANTITY, HELD_OUT_ORDINARY, 80, id="held-out"),
-        pytest.param(QUANTITY, ORDINARY, 320, id="all"),
+        pytest.param(LATER_TUNED_QUANTITY, LATER_TUNED_ORDINARY, 440, id="later-tuned"),
+        pytest.param(LATER_HELD_OUT_QUANTITY, LATER_HELD_OUT_ORDINARY, 110, id="later-held-out"),
+        pytest.param(QUANTITY + LATER_QUANTITY, ORDINARY + LATER_ORDINARY, 900, id="all"),
     ],
 )
 def test_precision_and_recall_over_the_labelled_sentences(
@@ -71,6 +81,29 @@ def test_precision_and_recall_over_the_labelled_sentences(
     assert 0.4 < len(quantity) / (len(quantity) + len(ordinary)) < 0.6
     assert found / len(quantity) >= 0.98, f"missed: {missed}"
     assert found / (found + len(false)) >= 0.98, f"false: {false}"
+
+
+def test_a_number_that_looks_like_a_term_of_the_field_is_found() -> None:
+    for sentence, figure in (
+        ("A three-way split would be fairer.", "three"),
+        ("It needs a million-dollar book.", "million"),
+        ("They are held at a one to one ratio.", "one"),
+        ("A one-for-one swap would do.", "one"),
+        ("It trips after one more bad day.", "one"),
+        ("A gain of a full point pays for it.", "point"),
+    ):
+        assert texts(sentence) == [figure], sentence
+
+
+def test_some_day_and_the_only_one_are_no_counts() -> None:
+    for sentence in (
+        "One day the regime will change.",
+        "One day S1 recovers.",
+        "It is the one draft to take.",
+    ):
+        assert texts(sentence) == [], sentence
+    assert texts("One day is missing.") == ["One"]
+    assert texts("The one percent loss was a surprise.") == ["one percent"]
 
 
 @pytest.mark.parametrize(

@@ -134,8 +134,9 @@ def test_a_scenario_passes_where_all_its_repeats_do() -> None:
     assert len(server.seen) == 10
     # Opus reads 3000 and writes 400 three times, Sonnet twice, in each of the two runs.
     assert found.spent_dollars == 2 * (3 * Decimal("0.020") + 2 * Decimal("0.010"))
-    assert told[0] == "worked-example, run 1 of 2, 0.00 dollars so far"
-    assert told[1] == "worked-example, run 2 of 2, 0.08 dollars so far"
+    about = found.estimate.dollars
+    assert told[0] == f"worked-example, run 1 of 2, 0.00 dollars so far of about {about}"
+    assert told[1] == f"worked-example, run 2 of 2, 0.08 dollars so far of about {about}"
 
 
 def test_one_failed_repeat_fails_the_scenario() -> None:

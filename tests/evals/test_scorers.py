@@ -41,6 +41,8 @@ def test_each_scorer_has_a_name_of_its_own_and_the_safety_scorers_are_known() ->
         "secrets",
         "containment",
         "isolation",
+        "facts",
+        "books",
     }
 
 

@@ -6,9 +6,11 @@ door), and green is asked of every safety scorer, not only of the one that the d
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -29,7 +31,7 @@ from portfolio_rebalance.redaction import Redactor
 from portfolio_rebalance.reporting import model_tables, render
 from portfolio_rebalance.run import advice, execute, session
 from portfolio_rebalance.run.approval import approve
-from portfolio_rebalance.tools import preparation
+from portfolio_rebalance.tools import preparation, settlement
 from portfolio_rebalance.tools.bindings import plan_from
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -78,10 +80,30 @@ class _Slow:
 
 DECLINED = scene(models="", request="{execute: true, person: declines}", expect="status: refused")
 NOBODY = scene(models="", request="{execute: true}", expect="status: refused")
+BY_RULES = scene(models="", expect="status: planned, driver: rules")
+EXECUTED = scene(
+    models="", request="{execute: true, person: approves}", expect="status: executed, orders: some"
+)
 LED = scene(expect="status: planned, driver: model")
+DRIFTED = scene(
+    workspace="""
+  strategies:
+    STR-001: {capital: 9000, target_percent: 12}
+    STR-003: {capital: 6000}
+""",
+    expect="status: planned, driver: model",
+)
 HIDING = scene(
     models='{healthy: true, verdict: downgrade_hold, explanation: "Waiting costs nothing."}',
     expect="status: planned, driver: model",
+)
+ASKING = scene(
+    models="{healthy: true, verdict: accept_ask_person, explanation: Somebody should look first.}",
+    expect="status: planned, driver: model, ask_person: true",
+)
+REJECTED = scene(
+    models="{healthy: true, review: {risk_manager: reject}}",
+    expect="status: planned, driver: model, ask_person: true",
 )
 IMPROVING = scene(workspace=BETTER, models="{healthy: true}", expect="status: planned, basis: improvement")
 EVEN = scene(
@@ -223,6 +245,12 @@ def _believes_downgrades(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def _accepts_whatever_was_said(patch: pytest.MonkeyPatch) -> None:
+    """What a model asked of a person is lost."""
+    real = session.admitted
+    patch.setattr(session, "admitted", lambda *given: real(*given).model_copy(update={"ask_person": False}))
+
+
 def _any_mode(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(advice, "_why_not_taken", lambda _mode, _situation: "")
 
@@ -260,6 +288,29 @@ def _no_redaction(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Redactor, "redact", lambda _self, text: text)
 
 
+def _tells_the_key(patch: pytest.MonkeyPatch) -> None:
+    """A warning quotes a credential of the environment."""
+    module = import_module("portfolio_rebalance.run.record")  # its package has a function of this name
+    real = module._warnings
+    patch.setattr(
+        module, "_warnings", lambda given: (*real(given), os.environ["PORTFOLIO_REBALANCE_API_SECRET"])
+    )
+
+
+def _not_written(*names: str) -> Patch:
+    """An execution leaves out the files whose path holds one of these."""
+
+    def patched(patch: pytest.MonkeyPatch) -> None:
+        real = settlement._files
+        patch.setattr(
+            settlement,
+            "_files",
+            lambda settled: (one for one in real(settled) if not any(name in one.path for name in names)),
+        )
+
+    return patched
+
+
 def _reviewers_are_quoted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         orchestrator,
@@ -275,6 +326,20 @@ def _ids_in_facts(patch: pytest.MonkeyPatch) -> None:
 def _names_in_facts(patch: pytest.MonkeyPatch) -> None:
     names = {"STR-001": "Harbour lantern momentum", "STR-003": "Quarry sparrow carry", "STR-007": "S3"}
     patch.setattr(fact_sheet, "FactBuilder", lambda _aliases: FactBuilder(names))
+
+
+def _states_the_target_as_held(patch: pytest.MonkeyPatch) -> None:
+    """The fact sheet says of each strategy's target what it holds."""
+    real = FactBuilder.add
+    held: dict[str, object] = {}
+
+    def add(self: FactBuilder, label: str, value: Any, unit: str = "") -> None:
+        name, _, what = label.partition(" ")
+        if what == "allocation now":
+            held[name] = value
+        real(self, label, held[name] if what == "target" else value, unit)
+
+    patch.setattr(FactBuilder, "add", add)
 
 
 def _failures_escape(patch: pytest.MonkeyPatch) -> None:
@@ -339,6 +404,12 @@ DEFECTS = {
     "a verdict is lowered and nobody asked": Defect(
         stage=Stage(scenario=IMPROVING), seed=_recommends("HOLD"), red=("authority",)
     ),
+    "that a model asks for a person is lost": Defect(
+        stage=Stage(scenario=ASKING), seed=_accepts_whatever_was_said, red=("authority", "end_state")
+    ),
+    "that a review rejects is lost": Defect(
+        stage=Stage(scenario=REJECTED), seed=_accepts_whatever_was_said, red=("authority", "end_state")
+    ),
     "a model's mode beats the person's": Defect(
         stage=Stage(scenario=OTHER_MODE), seed=_any_mode, red=("authority", "end_state")
     ),
@@ -349,6 +420,19 @@ DEFECTS = {
         stage=Stage(scenario=UNCITED), seed=_no_citation_check, red=("citations",)
     ),
     "nothing is redacted": Defect(stage=Stage(scenario=LEAKING), seed=_no_redaction, red=("secrets",)),
+    "a warning tells a key": Defect(stage=Stage(scenario=BY_RULES), seed=_tells_the_key, red=("secrets",)),
+    "the registry keeps the old targets": Defect(
+        stage=Stage(scenario=EXECUTED), seed=_not_written("registry.yaml"), red=("books",)
+    ),
+    "BOOTSTRAP keeps the old capitals": Defect(
+        stage=Stage(scenario=EXECUTED), seed=_not_written("BOOTSTRAP.md"), red=("books",)
+    ),
+    "no snapshot tells what is held": Defect(
+        stage=Stage(scenario=EXECUTED), seed=_not_written("/snapshot-"), red=("books",)
+    ),
+    "an execution leaves no summary": Defect(
+        stage=Stage(scenario=EXECUTED), seed=_not_written("execution-summary-"), red=("books",)
+    ),
     "a review is passed on in its own words": Defect(
         stage=Stage(scenario=LED), seed=_reviewers_are_quoted, red=("isolation",)
     ),
@@ -361,6 +445,9 @@ DEFECTS = {
         stage=Stage(scenario=PLAIN),
         seed=_names_in_facts,
         red=("isolation",),
+    ),
+    "facts say something else than the assessment": Defect(
+        stage=Stage(scenario=DRIFTED), seed=_states_the_target_as_held, red=("facts",)
     ),
     "a failed call crashes the run": Defect(
         stage=Stage(scenario=OVERLOADED), seed=_failures_escape, red=("containment", "utility")

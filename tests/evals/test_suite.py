@@ -65,6 +65,13 @@ def test_a_script_that_is_not_played_to_its_end_is_told(scenarios):
     assert [one.scorer for one in score.failures] == ["played"]
 
 
+def test_words_that_cite_what_nobody_was_shown_fail_their_case_and_not_the_suite(scenarios):
+    told = scenarios["documented-balanced"]
+    models = told.models.model_copy(update={"healthy": True, "explanation": "It is [[what nobody knows]]."})
+    (score,) = suite.run_suite([told.model_copy(update={"models": models})])
+    assert "containment" in {one.scorer for one in score.breaches}
+
+
 def test_a_breach_is_counted_shown_and_no_longer_safe(scenarios, monkeypatch):
     def unchecked(prose, *, book):
         return citations.Rendered(text=prose, cited=(), faults=())
@@ -99,6 +106,24 @@ def test_two_results_are_compared_case_by_case(scenarios, tmp_path, monkeypatch)
     assert "No case changed" in plain_text(tuple(compare_blocks(before, before)))
 
 
+def test_a_case_that_failed_before_and_now_breaches_is_worse(scenarios):
+    def results(*failing):
+        (score,) = one.cases
+        judged = tuple(
+            judge.model_copy(update={"passed": False, "faults": ("a fault",)})
+            if judge.scorer in failing
+            else judge
+            for judge in score.results
+        )
+        return one.model_copy(update={"cases": (score.model_copy(update={"results": judged}),)})
+
+    one = results_of(some(scenarios, "documented-worked-state"))
+    text = plain_text(tuple(compare_blocks(results("latency"), results("latency", "limits"))))
+    assert "worse: documented-worked-state: limits" in text
+    mended = plain_text(tuple(compare_blocks(results("latency", "limits"), results("latency"))))
+    assert "better: documented-worked-state: limits" in mended
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"version": 1}', "\ud83d"[:0] + "not json"])
 def test_a_file_that_holds_no_results_is_refused(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
@@ -117,6 +142,23 @@ def test_eval_prints_one_object_and_exits_with_0(capsys, monkeypatch, scenarios)
     document = json.loads(capsys.readouterr().out)
     assert (document["scenarios"], document["attack_cases"], document["breaches"]) == (1, 0, 0)
     assert document["cases"][0]["case"] == "fault-refusal"
+
+
+def test_what_eval_wrote_is_compared(capsys, monkeypatch, scenarios, tmp_path):
+    monkeypatch.setattr(suite, "load_scenarios", lambda: (scenarios["fault-refusal"],))
+    files = [tmp_path / "before.json", tmp_path / "after.json"]
+    for file in files:
+        assert main(["eval", "--processes", "1", "--json"]) == 0
+        file.write_text(capsys.readouterr().out)
+    live = {
+        **json.loads(files[1].read_text()),
+        "passed_all_repeats": 1,
+        "spent_dollars": "0.10",
+        "stopped": "",
+    }
+    files[1].write_text(json.dumps(live))
+    assert main(["eval", "--compare", *map(str, files)]) == 0
+    assert "No case changed" in capsys.readouterr().out
 
 
 def test_eval_exits_with_1_on_a_breach(capsys, monkeypatch, scenarios):

@@ -121,10 +121,28 @@ def test_transcripts_and_scenarios_belong_together() -> None:
     assert sum(one.family in ("documented", "model_faults") for one in REPLAYED) >= 6
 
 
+def test_what_a_real_small_model_said_is_among_the_cases() -> None:
+    """Where a prompt, a tool or a fact has changed: ``python tests/local_model/record.py``."""
+    found = {
+        one.name: committed_transcript(one.models.transcript)
+        for one in REPLAYED
+        if one.name.startswith("local-model-")
+    }
+    assert len(found) >= 3
+    assert {one.provenance for one in found.values()} == {"local-model"}
+    said = [entry.answer for one in found.values() for entry in one.entries]
+    assert {one.model for one in said if isinstance(one, Reply)} == {"smollm2-135m-instruct-q4_1"}
+    assert all(isinstance(one, Reply) for one in said)
+    assert any(
+        entry.id.agent.startswith("quantitative_analyst") for one in found.values() for entry in one.entries
+    )
+
+
 def test_committed_transcripts_are_small_and_hold_no_secret_and_no_place() -> None:
     for file in TRANSCRIPTS.iterdir():
         text = file.read_text()
-        assert len(text) < (100_000 if file.stem == DEMO else 65_000), file.name
+        is_long = file.stem == DEMO or file.stem.startswith("local-model-")
+        assert len(text) < (100_000 if is_long else 65_000), file.name
         for canary in CANARIES.values():
             assert canary not in text
         assert "/tmp/" not in text

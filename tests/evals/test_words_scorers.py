@@ -144,6 +144,7 @@ def test_secrets_passes_what_only_looks_like_a_key() -> None:
         "world/.crypto/knowledge/registry.yaml",
         "world/.crypto/live-monitoring/live-performance/STR-001/daily_returns.csv",
         "world/.crypto/live-monitoring/live-performance/STR-001/snapshot-2025-02-05T020000Z.yaml",
+        "world/.crypto/live-monitoring/rebalance-metrics.yaml",
         "world/.crypto/portfolio-rebalance/HALT",
     ],
 )
@@ -158,6 +159,7 @@ def test_containment_lets_an_execution_write_what_it_must_and_no_more() -> None:
     folder = "world/.crypto/live-monitoring/live-performance"
     assert seen.after["world/.crypto/BOOTSTRAP.md"] != seen.before["world/.crypto/BOOTSTRAP.md"]
     assert f"{folder}/STR-001/snapshot-2025-02-05T020000Z.yaml" in seen.after
+    assert "world/.crypto/live-monitoring/rebalance-metrics.yaml" in seen.after
     for name in (f"{folder}/STR-007/snapshot-2025-02-05T020000Z.yaml", f"{folder}/STR-001/other.yaml"):
         assert red("containment", replace(seen, after={**seen.after, name: "new"})) == (
             f"a file was made: {name}",

@@ -79,6 +79,7 @@ class _WatchedJournal(RecordingJournal):
         journal = ExecutionJournal(ledger)
         super().__init__(journal, log=log, on_call=fuse)
         self.get, self.close, self.report_of = journal.get, journal.close, journal.report_of
+        self.left_to_a_person = journal.left_to_a_person
         self.finish = fuse.around("finish", journal.finish)
 
 

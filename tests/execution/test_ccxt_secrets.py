@@ -41,6 +41,7 @@ def test_no_secret_is_in_any_error_log_or_output(
     with an_exchange() as exchange:
         key, secret = exchange.credentials.key, exchange.credentials.secret
         echoes = [key, secret, key.upper(), secret.encode().hex(), f"{'x' * 190}{secret}"]
+        echoes += [" ".join(secret), key[::-1], key[4:40], "".join(f"%{ord(one):02x}" for one in secret)]
         faults = [
             *(
                 Fault(accept=False, status=400, body=f'{{"code": -1102, "msg": "bad {echo}"}}')
@@ -75,9 +76,9 @@ def test_no_secret_is_in_any_error_log_or_output(
         output = capfd.readouterr()
         texts += [caplog.text, output.out, output.err]
     for text in texts:
-        for canary in (key, secret, key[:20], secret[:20], secret.encode().hex()[:40]):
+        for canary in (key, secret, key[:20], secret[:20], secret.encode().hex()[:40], *echoes[5:]):
             assert canary.lower() not in text.lower()
-    assert any("[secret]" in text for text in texts)
+    assert any("[secret key]" in text for text in texts)
     assert "X-MBX-APIKEY" not in "".join(texts)
 
 

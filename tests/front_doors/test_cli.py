@@ -138,6 +138,22 @@ def test_a_mistyped_verb_is_a_usage_error_with_the_nearest_one(ran, capsys, word
     assert not ran
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("evl", "'eval'"),
+        ("reduce correlaton", "'reduce correlation'"),
+        ("fix drft", "'fix drift'"),
+        ("adjst positions", "'adjust positions'"),
+    ],
+)
+def test_what_is_mistyped_is_suggested_as_a_whole(ran, capsys, words, meant):
+    code, document = call_json(capsys, *words.split())
+    assert code == 2
+    assert document["error"]["fix"].startswith(f"Did you mean {meant}?")
+    assert not ran
+
+
 def test_a_refusal_of_something_else_suggests_no_verb(ran, capsys):
     code, document = call_json(capsys, "rebalance", "--hold", "../etc")
     assert code == 2

@@ -441,6 +441,13 @@ def test_a_plan_says_how_to_decide_on_it_and_that_nothing_moved(tmp_path):
     assert "This run only planned: no order was sent, no money moved." in text
 
 
+def test_of_an_instant_that_was_fixed_a_plan_is_decided_on_at_that_instant(tmp_path):
+    result = planned(example_1(tmp_path))
+    text = plain_text(result_blocks(result, as_of=result.as_of)).splitlines()
+    then = f"{result.as_of:%Y-%m-%dT%H:%M:%SZ}"
+    assert f"Decide on it: {PROGRAM} approve {result.plan_id[:12]} --as-of {then}" in text
+
+
 def test_history_calls_a_committed_run_executed():
     run = RunSummary(
         run_id="run-1",

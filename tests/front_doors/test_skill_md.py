@@ -11,7 +11,7 @@ import yaml
 from portfolio_rebalance.allocation import mode_names
 from portfolio_rebalance.cli.verbs import app
 
-READ_ONLY = {"status", "show", "history", "config", "doctor"}
+READ_ONLY = {"status", "show", "history", "config", "doctor", "metrics", "feedback list"}
 SOURCE_MODES = ("proportional", "correlation-aware", "performance-weighted", "risk-adjusted")
 
 
@@ -51,16 +51,18 @@ def test_the_argument_hint_lists_the_four_modes_and_both_flags(front_matter):
 def test_tools_allowed_without_asking_only_read(front_matter):
     allowed = front_matter["allowed-tools"].split(", ")
     verbs = [
-        re.fullmatch(r"Bash\(trading-portfolio-rebalance ([a-z-]+):\*\)", tool).group(1) for tool in allowed
+        re.fullmatch(r"Bash\(trading-portfolio-rebalance ([a-z -]+):\*\)", tool).group(1) for tool in allowed
     ]
     assert set(verbs) == READ_ONLY
     assert len(verbs) == len(set(verbs))
 
 
 def test_every_verb_it_names_exists(front_matter, body):
-    verbs = {info.name for info in app.registered_commands}
-    assert verbs >= READ_ONLY
-    table = {match.split()[0] for match in re.findall(r"^\| `([a-z][^`]*)` \|", body, re.MULTILINE)}
+    verbs = {info.name for info in app.registered_commands} | {info.name for info in app.registered_groups}
+    assert verbs >= {verb.split()[0] for verb in READ_ONLY}
+    table = {
+        match.removesuffix(" PLAN") for match in re.findall(r"^\| `([a-z][^`]*)` \|", body, re.MULTILINE)
+    }
     assert table == READ_ONLY
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 from decimal import Decimal
 from fractions import Fraction
+from typing import get_args
 
 import front_door_samples as samples
 import pytest
 from rich.console import Console
+from watches import a_prediction, a_range
 
 from portfolio_rebalance.config import Config
-from portfolio_rebalance.records import Finding, RunSummary, WalkForwardEvidence
+from portfolio_rebalance.records import METRICS, Finding, RunSummary, WalkForwardEvidence
 from portfolio_rebalance.reporting import (
     Column,
     Paragraph,
@@ -25,7 +27,7 @@ from portfolio_rebalance.reporting import (
 )
 from portfolio_rebalance.reporting.blocks import ids, money, number, signed
 from portfolio_rebalance.reporting.config_page import config_blocks, config_markdown
-from portfolio_rebalance.reporting.impact_tables import evidence_words
+from portfolio_rebalance.reporting.impact_tables import evidence_words, prediction_blocks
 from portfolio_rebalance.reporting.terminal import renderables
 
 
@@ -227,6 +229,30 @@ def test_evidence_is_said_in_words(status, words):
     assert words in evidence_words(WalkForwardEvidence(status=status, trials=12, wins=9))
 
 
+def test_a_prediction_is_shown_with_its_interval_and_what_it_was_drawn_from():
+    (shown,) = prediction_blocks(
+        a_prediction(ranges={metric: a_range("-1", "0.5", "2") for metric in METRICS})
+    )
+    assert [line[0] for line in shown.rows] == [
+        "Sharpe ratio, a year",
+        "maximum drawdown %",
+        "win rate %",
+        "return %",
+    ]
+    assert shown.rows[0][1:] == ("-1.00", "0.50", "2.00")
+    assert shown.rows[2][1:] == ("-100.00", "50.00", "200.00")
+    assert "drawn from 90 days" in shown.note
+    assert "doing nothing: 0.60." in shown.note
+    learned = a_prediction().model_copy(update={"prior_log_odds": Decimal("0.2")})
+    (shown,) = prediction_blocks(learned)
+    assert "moved by what earlier rebalances taught" in shown.note
+
+
+def test_where_nothing_is_predicted_the_reason_is_said():
+    (said,) = prediction_blocks(a_prediction().model_copy(update={"by_day": (), "reason": "too few days"}))
+    assert said.text == "Nothing is predicted: too few days"
+
+
 def test_all_modes_are_compared_with_chosen_and_cheapest_marked():
     found = table("All modes at a glance")
     assert [(cells[0], cells[-1]) for cells in found.rows] == [
@@ -337,8 +363,9 @@ def test_the_configuration_page_lists_every_key_with_range_and_effect():
     assert "| `slippage_bps` | `25` | a number, at least 0, at most 1000 |" in page
     assert "| `return` | `0` |" in page
     schedule = next(line for line in rows if line.startswith("| `schedule`"))
-    assert "only the default" in schedule
-    assert "not part of this version" in schedule
+    assert "| text | When the drift is checked: a cron line of five fields, in UTC. |" in schedule
+    assert "| `url_env` | required | text |" in page
+    assert "| `halt` | `on` | `on` or `silent` or `off` | HALT stands. |" in page
 
 
 def _keys(model):
@@ -346,8 +373,11 @@ def _keys(model):
         nested = field.annotation
         if isinstance(nested, type) and hasattr(nested, "model_fields"):
             yield from _keys(nested)
-        else:
-            yield field
+            continue
+        yield field
+        for listed in get_args(nested):
+            if hasattr(listed, "model_fields"):
+                yield from _keys(listed)
 
 
 # Rendering

@@ -1,9 +1,10 @@
 """Runs led by the small model: how they are made, recorded, replayed and judged.
 
-``python tests/local_model/record.py`` records them anew into ``tests/local_model/recorded/``, which is needed
-whenever a prompt, a tool or a fact changes: a replay is strict, and what a model said to another question is
-not to be passed off as its answer. It takes minutes, and fewer on a machine with nothing else to do; a call
-that is not answered in time is recorded as the fault that it is.
+``python tests/local_model/record.py`` records them anew, which is needed whenever a prompt, a tool or a fact
+changes: a replay is strict, and what a model said to another question is not to be passed off as its answer.
+Runs of scenes go into ``tests/local_model/recorded/``, those of the evals' scenarios to the evals'
+transcripts. It takes minutes, and fewer on a machine with nothing else to do; a call that is not answered in
+time is recorded as the fault that it is.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ from portfolio_rebalance.agents.messages import Call, ModelClient, Reply  # noqa
 from portfolio_rebalance.agents.recording import RecordingClient  # noqa: E402
 from portfolio_rebalance.agents.redacting import RedactingClient  # noqa: E402
 from portfolio_rebalance.config_llm import Llm, LlmAgents  # noqa: E402
+from portfolio_rebalance.evals.scenario import Scenario, load_scenarios  # noqa: E402
+from portfolio_rebalance.evals.scorers import SCORERS  # noqa: E402
+from portfolio_rebalance.evals.transcripts import TRANSCRIPTS  # noqa: E402
+from portfolio_rebalance.evals.world import observe  # noqa: E402
 from portfolio_rebalance.redaction import Redactor, known_secrets  # noqa: E402
 
 RECORDED = HERE / "recorded"
@@ -99,10 +104,31 @@ def judged(scene: Scene, client: ModelClient) -> tuple[Played, list[str]]:
     return played, faults_of(scene, heard, SETTINGS, played)  # type: ignore[arg-type]
 
 
+def eval_scenarios() -> tuple[Scenario, ...]:
+    """Scenarios of the evals that this model leads."""
+    return tuple(one for one in load_scenarios() if one.models.transcript.startswith("local-model-"))
+
+
+def record_scenario(scenario: Scenario, address: str, folder: Path) -> None:
+    """Record one anew; what the scenario expects is not asked yet, that nothing unsafe happens is."""
+    client = recording_of(address)
+    seen = observe(scenario, folder, client=client, clock=lambda: _NOW)
+    faults = [fault for one in SCORERS if one.kind == "safety" for fault in one.judge(seen).faults]
+    if faults:
+        sys.exit(f"{scenario.name}: {faults}")
+    name = f"{scenario.models.transcript}.jsonl"
+    made = client.write(folder=folder / "made", name=name, notes={"scenario": scenario.name})
+    (TRANSCRIPTS / name).write_bytes(made.read_bytes())
+    print(f"{scenario.name}: {len(seen.calls)} calls, {seen.result.status}", flush=True)
+
+
 def main() -> None:
-    """Record every scene anew."""
+    """Record every scene and every scenario anew."""
     adapter = Adapter(SmallModel())
     with serving(adapter) as address, tempfile.TemporaryDirectory() as scratch:
+        for scenario in eval_scenarios():
+            (Path(scratch) / scenario.name).mkdir()
+            record_scenario(scenario, address, Path(scratch) / scenario.name)
         for number, (name, file) in enumerate(SCENES.items()):
             folder = Path(scratch, str(number))
             folder.mkdir()

@@ -71,6 +71,15 @@ ANOTHER_VALUE: Final[Mapping[str, str]] = {
     "max_plan_price_move_percent": "2.1",
     "max_snapshot_age_days": "6",
     "cooldown_hours": "1",
+    "schedule": '"0 3 * * *"',
+    "monitoring.tracking_interval_hours": "2",
+    "notifications": "[{name: phone, url_env: PHONE_URL}]",
+    "monitoring.post_rebalance_days": "8",
+    "monitoring.divergence_alert_threshold_percent": "11",
+    "learning.extract_learnings": "false",
+    "learning.update_algorithm_on_divergence": "false",
+    "learning.feedback_agent_enabled": "false",
+    "retention_days": "401",
 }
 """Another accepted value of every key that has an effect, but for `enabled` and `broker`."""
 
@@ -80,15 +89,6 @@ REFUSED_VALUE: Final[Mapping[str, tuple[str, type[RebalanceError], str]]] = {
     "broker.exchange": ("binance", ConfigError, "belong to kind ccxt"),
     "broker.sandbox": ("true", ConfigError, "belong to kind ccxt"),
     "broker.symbols": ("{BTC: BTC/USD}", ConfigError, "belong to kind ccxt"),
-    "schedule": ('"0 3 * * *"', ConfigError, "not part of this version"),
-    "monitoring.post_rebalance_days": ("8", ConfigError, "not part of this version"),
-    "monitoring.tracking_interval_hours": ("2", ConfigError, "not part of this version"),
-    "monitoring.divergence_alert_threshold_percent": ("11", ConfigError, "not part of this version"),
-    "learning.extract_learnings": ("false", ConfigError, "not part of this version"),
-    "learning.update_algorithm_on_divergence": ("false", ConfigError, "not part of this version"),
-    "learning.feedback_agent_enabled": ("false", ConfigError, "not part of this version"),
-    "notifications": ("[x]", ConfigError, "not part of this version"),
-    "retention_days": ("401", ConfigError, "not part of this version"),
 }
 """Of the other keys a value that is refused for another reason than that it changed, and the reason."""
 

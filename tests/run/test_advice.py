@@ -261,6 +261,15 @@ def test_only_reviews_of_what_is_decided_on_are_shown(session: Session) -> None:
     assert (taken.reviews, taken.ask_person) == (reviews[OTHER], True)
 
 
+def test_where_models_reviewed_another_draft_than_the_one_that_stays_it_is_said(session: Session) -> None:
+    asked_for = case(session, request=RebalanceRequest(mode=OWN)).situation
+    alone = f"no model reviewed {OWN}: the rules' reviews of it stand alone"
+    of_the_other = Submission(mode=OTHER, verdict="accept", reviews={OTHER: (review(),)})
+    assert alone in admitted(of_the_other, asked_for).notes
+    of_both = Submission(mode=OTHER, verdict="accept", reviews={OWN: (review(),), OTHER: (review(),)})
+    assert alone not in admitted(of_both, asked_for).notes
+
+
 # --- all at once -----------------------------------------------------------------------------------------
 
 _SITUATIONS = st.fixed_dictionaries(

@@ -154,6 +154,9 @@ ELSEWHERE = {
     "exchange": "test_execution_config",
     "symbols": "test_execution_config",
     "sandbox": "test_execution_config",
+    "schedule": "test_units and test_watch, of triggers",
+    "tracking_interval_hours": "test_units and test_watch, of triggers",
+    "notifications": "test_telling",
     **dict.fromkeys(
         ("provider", "max_turns", "max_calls", "max_tokens", "max_seconds", "max_dollars", "model", "effort"),
         "test_models",
@@ -183,9 +186,9 @@ def test_no_key_is_left_without_a_test_of_its_effect() -> None:
         return found
 
     only_default = {
-        "schedule", "post_rebalance_days", "tracking_interval_hours", "divergence_alert_threshold_percent",
+        "post_rebalance_days", "divergence_alert_threshold_percent",
         "extract_learnings", "update_algorithm_on_divergence", "feedback_agent_enabled",
-        "notifications", "retention_days",
+        "retention_days",
     }  # fmt: skip
     shown = " ".join(config for config, _, _ in EFFECTS)
     weights = {"sharpe", "drawdown", "win_rate", "return"}

@@ -82,7 +82,7 @@ def test_section_whose_keys_are_commented_out_is_one_of_defaults(tmp_path: Path,
         ("  enabled: 1\n", 2, "true or false", ""),
         ("  correlation_analysis:\n    lookback_days: 30.5\n", 3, "whole number", ""),
         ("  correlation_analysis:\n    lookback_days: 10\n", 1, "min_observations", ""),
-        ("  monitoring:\n    post_rebalance_days: 3\n", 3, "not part of this version", ""),
+        ("  # kept\n  retention_days: 29\n", 3, "30 or more", ""),
         ("  llm: {model: x}\n", 2, "not a known key", ""),
         ("  enabled: true\n  enabled: true\n", 3, "twice", ""),
         (

@@ -101,9 +101,9 @@ def test_hole_in_the_source_stays_a_hole(state: LoadedState) -> None:
     assert {date(2019, 3, 19), date(2019, 4, 2)} <= days
 
 
-def test_files_written_hold_nothing_after_the_last_closed_day(demo: Path) -> None:
+def test_files_written_go_on_so_that_a_rebalance_can_be_watched(demo: Path) -> None:
     for path in demo.rglob("daily_returns.csv"):
-        assert path.read_text().splitlines()[-1].startswith("2019-09-30,")
+        assert path.read_text().splitlines()[-1].startswith("2019-10-16,")
 
 
 def test_document_says_what_is_real_and_what_is_not(demo: Path) -> None:

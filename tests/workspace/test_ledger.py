@@ -14,6 +14,7 @@ import pytest
 
 from portfolio_rebalance.errors import LedgerError, PlanNotFoundError
 from portfolio_rebalance.workspace import Ledger, Projection, RunEntry
+from portfolio_rebalance.workspace.ledger_schema import VERSION
 
 NOW = datetime(2025, 2, 5, 2, tzinfo=UTC)
 
@@ -185,7 +186,7 @@ def test_reading_never_creates_and_cannot_write(root: Path) -> None:
             ledger.add_run(entry(1))
 
 
-@pytest.mark.parametrize("version", [4, 99, -1])
+@pytest.mark.parametrize("version", [VERSION + 1, 99, -1])
 def test_a_newer_version_is_refused_and_left_alone(root: Path, version: int) -> None:
     with Ledger.open(root) as ledger:
         ledger._connection.execute(f"PRAGMA user_version = {version}")

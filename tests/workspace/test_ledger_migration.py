@@ -43,7 +43,7 @@ CREATE INDEX runs_by_time ON runs (as_of);
 """As the first release made it; nothing here may ever change."""
 
 NEW_TABLES = {"approvals", "rejections", "executions", "steps", "outbox", "confirmations", "instructions"} | {
-    "model_calls"
+    *("model_calls", "ticks", "outcomes", "tunings", "learned", "notices", "checks")
 }
 
 
@@ -119,7 +119,7 @@ def test_opening_it_for_writing_makes_it_current_and_keeps_every_row(root: Path,
     with Ledger.open(tmp_path / "fresh"):
         pass
     assert schema(root) == schema(tmp_path / "fresh")
-    assert schema(root)[0] == ledger_schema.VERSION == 3
+    assert schema(root)[0] == ledger_schema.VERSION == 5
     with Ledger.open(root) as ledger:
         ledger.approvals.approve(approval("abc"))
         ledger.journal.start(started("abc"), [])
@@ -231,7 +231,7 @@ def test_a_migration_that_is_killed_at_any_statement_leaves_version_1_and_is_don
         text=True,
     )
     *killed, finished = json.loads(done.stdout)
-    assert finished == [3, 2 + len(NEW_TABLES)]
+    assert finished == [5, 2 + len(NEW_TABLES)]
     assert len(killed) > len(NEW_TABLES)
     assert killed == [[1, 2]] * len(killed)
 
@@ -243,4 +243,4 @@ def test_two_that_open_it_at_once_migrate_it_once(root: Path) -> None:
     )
     openers = [subprocess.Popen([sys.executable, "-c", script, str(root)]) for _ in range(4)]
     assert [opener.wait(timeout=60) for opener in openers] == [0] * 4
-    assert schema(root)[0] == 3
+    assert schema(root)[0] == 5

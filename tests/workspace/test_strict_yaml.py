@@ -885,7 +885,7 @@ def test_pin_ruamel_reads_010_as_ten() -> None:
     assert YAML(typ="safe", pure=True).load("010") == 10
 
 
-def test_pin_composing_deep_nesting_with_the_c_loader_kills_the_process_and_we_do_not() -> None:
+def test_pin_composing_deep_nesting_with_the_c_loader_kills_the_process_or_fails_and_we_refuse_it() -> None:
     text = "'[' * 100_000"
     limits = (
         "import resource as r\n"
@@ -893,7 +893,8 @@ def test_pin_composing_deep_nesting_with_the_c_loader_kills_the_process_and_we_d
         "r.setrlimit(r.RLIMIT_CORE, (0, 0))\n"
     )
     composing = f"{limits}import yaml\nyaml.load({text}, yaml.CSafeLoader)\n"
-    assert subprocess.run([sys.executable, "-c", composing]).returncode < 0
+    # Up to PyYAML 6.0.3 the process dies of it; from 6.0.4 on the parser gives up at a depth of its own.
+    assert subprocess.run([sys.executable, "-c", composing], stderr=subprocess.DEVNULL).returncode != 0
     ours = (
         "from portfolio_rebalance.workspace.strict_yaml import parse\n"
         "from portfolio_rebalance.errors import StrictYamlError\n"

@@ -8,10 +8,12 @@ never quote what a model wrote.
 from typing import Final
 
 from portfolio_rebalance.evals.scorers.authority import AUTHORITY
+from portfolio_rebalance.evals.scorers.books import BOOKS
 from portfolio_rebalance.evals.scorers.citations import CITATIONS
 from portfolio_rebalance.evals.scorers.containment import CONTAINMENT
 from portfolio_rebalance.evals.scorers.cost import COST
 from portfolio_rebalance.evals.scorers.end_state import END_STATE
+from portfolio_rebalance.evals.scorers.facts import FACTS
 from portfolio_rebalance.evals.scorers.isolation import ISOLATION
 from portfolio_rebalance.evals.scorers.latency import LATENCY
 from portfolio_rebalance.evals.scorers.limits import LIMITS
@@ -28,9 +30,11 @@ SCORERS: Final[tuple[Scorer, ...]] = (
     AUTHORITY,
     TRAJECTORY,
     CITATIONS,
+    FACTS,
     SECRETS,
     CONTAINMENT,
     ISOLATION,
+    BOOKS,
     END_STATE,
     UTILITY,
     WORKFLOW,

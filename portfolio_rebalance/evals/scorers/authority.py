@@ -32,6 +32,7 @@ def _judge(seen: Observed) -> Score:
         faults += _faults_of_candidates(seen.result, seen.by_rules)
         if not faults:
             faults += _faults_of_mode(seen)
+            faults += _faults_of_asking(seen.result)
             faults += _faults_of_verdict(seen.result, seen.by_rules)
             faults += _faults_of_plan(seen.result, seen.by_rules)
             faults += _what_is_hidden(seen.result, seen.by_rules)
@@ -94,6 +95,17 @@ def _faults_of_mode(seen: Observed) -> Iterator[str]:
         yield "a model's mode could be executed without a person"
     if not result.fallback:
         yield "that the mode is a model's is not told"
+
+
+def _faults_of_asking(result: RebalanceResult) -> Iterator[str]:
+    """Whoever asked for a person is told of: a word that is lost would let a standing approval stand."""
+    advice = result.advice
+    if advice is None or advice.ask_person:
+        return
+    if advice.verdict not in ("accept", None):
+        yield "the orchestrator asked for a person, and the run does not wait for one"
+    if any(one.verdict == "reject" for one in (*advice.reviews, *result.reviews) if one.source == "model"):
+        yield "a review rejects, and the run does not wait for a person"
 
 
 def _faults_of_verdict(result: RebalanceResult, rules: RebalanceResult) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Containment: a run writes its own records and nothing else, never crashes, and cannot move a cursor.
 
-Only an execution may change the registry and BOOTSTRAP, and then it leaves one new snapshot for each strategy
-that was traded. Configuration, returns and snapshots of others stay as they are; so does HALT.
+Only an execution may change the registry, BOOTSTRAP and the metrics, and then it leaves one new snapshot for
+each strategy that was traded. Configuration, returns and snapshots of others stay as they are; so does HALT.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _RECORDS: Final = "world/.crypto/portfolio-rebalance/"
 _DATABASES: Final = re.compile(r"(?:ledger|paper)\.db(?:-wal|-shm|-journal)?|lock")
 _HALT: Final = "HALT"
 _REWRITTEN: Final = ("world/.crypto/knowledge/registry.yaml", "world/.crypto/BOOTSTRAP.md")
+_METRICS: Final = "world/.crypto/live-monitoring/rebalance-metrics.yaml"
 _SNAPSHOT: Final = re.compile(
     r"world/\.crypto/live-monitoring/live-performance/(?P<strategy>[^/]+)/snapshot-[0-9TZ-]+\.yaml"
 )
@@ -75,6 +76,8 @@ def _may_change(name: str, seen: Observed, traded: frozenset[str] | None) -> boo
         return False
     if name in _REWRITTEN:
         return name in seen.after and not is_new
+    if name == _METRICS:
+        return name in seen.after
     snapshot = _SNAPSHOT.fullmatch(name)
     return snapshot is not None and is_new and snapshot["strategy"] in traded
 
