@@ -39,7 +39,7 @@ from portfolio_rebalance.cli.options import (
     option_words,
     verbs_or,
 )
-from portfolio_rebalance.cli.outcome import PROGRAM, Outcome, of_result, of_version
+from portfolio_rebalance.cli.outcome import PROGRAM, Outcome, of_version
 from portfolio_rebalance.cli.plain_run import plan
 from portfolio_rebalance.cli.scheduling import add_scheduling_verbs
 from portfolio_rebalance.errors import BadDataError, UsageError
@@ -232,10 +232,12 @@ def show(
     workspace: Workspace = None,
 ) -> Outcome:
     """Show a stored plan and all it rests on."""
+    from portfolio_rebalance.reporting import stored_blocks
     from portfolio_rebalance.run import queries
 
     named = named_workspace(ctx, workspace)
-    return of_result(queries.show(workspace_of(ctx, workspace), plan), exit_code=0, workspace=named)
+    result = queries.show(workspace_of(ctx, workspace), plan)
+    return Outcome(document=result, blocks=lambda: stored_blocks(result, workspace=named))
 
 
 @app.command("history")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -100,7 +101,7 @@ def forward_batch(
             phase="forward",
             book=book,
             markets=markets,
-            first=_curing(start),
+            cures=_cures(start),
         )
         cost = worst_cost(steps, markets=markets, tolerance_bps=terms.tolerance_bps)
         if now.total - cost >= worst_total:
@@ -315,7 +316,7 @@ def _require_safe(
         limit = _limit_of(step, markets, terms)
         market = _market_of(step, markets)
         for case in worst_cases(worst, step, prices=prices, market=market, limit_price=limit):
-            _require_allowed(case, allowed, terms=terms, during=f"during step {step.index}")
+            _require_allowed(case, allowed, terms=terms, step=step, now=now)
         worst = _filled_at_worst(worst, step, market=market, limit_price=limit)
     if faults := final_faults(worst, prices=prices, markets=markets, terms=terms):
         raise PlanChangedError(
@@ -340,15 +341,34 @@ def _require_safe(
         )
 
 
-def _require_allowed(case: Exposure, allowed: Overages, *, terms: Terms, during: str) -> None:
+def _require_allowed(case: Exposure, allowed: Overages, *, terms: Terms, step: Step, now: Exposure) -> None:
     found = overages(case, clusters=terms.clusters, limits=terms.limits)
     for subject in broken(found, allowed):
         raise PlanChangedError(
-            f"At current prices a limit would break {during}: "
+            f"At current prices a limit would break during step {step.index}: "
             f"{describe(subject, found[subject], case, terms.limits)}.",
             where="limits",
-            fix=_PLAN_AGAIN,
+            fix=_way_out(subject, allowed=allowed, terms=terms, step=step, now=now),
         )
+
+
+def _way_out(subject: Subject, *, allowed: Overages, terms: Terms, step: Step, now: Exposure) -> str:
+    """What helps where the same plan, made again, would be refused again."""
+    moved = _parties(step)
+    slow = [key for key in subject[1] if key in terms.bot_goals and terms.bot_goals[key] < now.capital[key]]
+    if step.purpose != "reduce" and slow:
+        held = " ".join(f"--hold {key}" for key in sorted(moved))
+        return (
+            f"Brought down by bots, after the orders: {', '.join(slow)}. Until that is confirmed, plan "
+            f"without what needs their room: trading-portfolio-rebalance --dry-run {held}"
+        )
+    if allowed[subject] > 0 and not moved & set(subject[1]):
+        return (
+            "Two limits are broken that share no strategy, and what curing one costs weighs on the other: no "
+            f"order of trades avoids that. Take some capital out of {'+'.join(subject[1])} by hand, then "
+            "plan again: trading-portfolio-rebalance --dry-run"
+        )
+    return _PLAN_AGAIN
 
 
 def _filled_at_worst(book: Book, step: Step, *, market: Market | None, limit_price: Fraction) -> Book:
@@ -388,9 +408,9 @@ def _parties(step: Step) -> frozenset[str]:
     )
 
 
-def _curing(start: Overages) -> frozenset[str]:
-    """Strategies whose reduction cures a ceiling that is broken now."""
-    return frozenset(key for subject, overage in start.items() if overage > 0 for key in subject[1])
+def _cures(start: Overages) -> Mapping[str, int]:
+    """How many ceilings that are broken now the reduction of each strategy cures."""
+    return Counter(key for subject, overage in start.items() if overage > 0 for key in subject[1])
 
 
 def _inside_out(found: Overages) -> list[Subject]:

@@ -1,7 +1,8 @@
 """Orders: the moves of strategies as one batch of steps, netted inside an account, reductions first.
 
-Order of the batch: each reduction (idle cash, sells, then buys that cover shorts), those that cure a broken
-limit before the others; one atomic step of transfers between strategies of one account; then each increase.
+Order of the batch: the idle cash of each reduction, which costs nothing; then its sells and the buys that
+cover shorts, the more broken limits it cures the sooner; one atomic step of transfers between strategies of
+one account; then each increase.
 No strategy passes a higher point on its way than where it starts or ends: where what lowers it is netted,
 what raises it waits; where what raises it is netted, what lowers it comes before. A batch is only handed out
 after every prefix of it was judged at its worst case and its end meets all limits.
@@ -9,7 +10,7 @@ after every prefix of it was judged at its worst case and its end meets all limi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -100,7 +101,7 @@ def steps_of(
     phase: Phase,
     book: Book,
     markets: Mapping[Instrument, Market],
-    first: Collection[str] = (),
+    cures: Mapping[str, int] | None = None,
     next_index: int = 0,
 ) -> tuple[Step, ...]:
     """The batch of these moves.
@@ -111,10 +112,13 @@ def steps_of(
         phase: Forward, or compensation.
         book: Accounts of the strategies.
         markets: Prices and smallest notionals.
-        first: Strategies whose reduction cures a broken limit: they come before the other reductions.
+        cures: How many broken limits a strategy's reduction cures. The cost of an order weighs on every
+            limit, and what is broken may not get worse by it: so a cluster is reduced before what only the
+            total needs, and one strategy that is too large before the rest of its cluster.
         next_index: Index of the first step.
     """
-    ordered = sorted(moves, key=lambda move: (move.strategy not in first, move.strategy))
+    cures = cures or {}
+    ordered = sorted(moves, key=lambda move: (-cures.get(move.strategy, 0), move.strategy))
     demands = {
         move.strategy: [
             _Demand(move.strategy, book.accounts[move.strategy], asset, quantity)
@@ -129,7 +133,9 @@ def steps_of(
     reductions = [move for move in ordered if move.direction == "reduce"]
     increases = [move for move in ordered if move.direction == "increase"]
     for move in reductions:
-        _lower(numbering, move, demands[move.strategy])
+        _give_cash(numbering, move)
+    for move in reductions:
+        _sell(numbering, move, demands[move.strategy])
         if move.strategy not in givers:
             _raise(numbering, move, demands[move.strategy])
     for move in increases:
@@ -172,8 +178,16 @@ def worst_cost(
 
 def _lower(numbering: _Numbering, move: Move, demands: Sequence[_Demand]) -> None:
     """What lowers a strategy's capital: cash that it gives, then what it sells."""
+    _give_cash(numbering, move)
+    _sell(numbering, move, demands)
+
+
+def _give_cash(numbering: _Numbering, move: Move) -> None:
     if move.cash < 0:
         numbering.transfers(_cash_transfer(move), purpose=move.direction)
+
+
+def _sell(numbering: _Numbering, move: Move, demands: Sequence[_Demand]) -> None:
     for demand in demands:
         if demand.quantity < 0:
             numbering.order(demand, purpose=move.direction)

@@ -17,6 +17,7 @@ from portfolio_rebalance.reporting.tables import (
     history_blocks,
     result_blocks,
     short_id,
+    stored_blocks,
     suggested,
 )
 
@@ -54,6 +55,7 @@ __all__ = [
     "result_blocks",
     "short_id",
     "standing_blocks",
+    "stored_blocks",
     "suggested",
     "tick_blocks",
     "tuning_blocks",

@@ -33,6 +33,7 @@ __all__ = [
     "history_blocks",
     "result_blocks",
     "short_id",
+    "stored_blocks",
     "suggested",
 ]
 
@@ -57,6 +58,25 @@ def result_blocks(
     if result.execution is not None:
         return tuple(_executed(result, result.execution, workspace=workspace))
     return (*_result(result), *_what_next(result, workspace=workspace, as_of=as_of))
+
+
+def stored_blocks(result: RebalanceResult, *, workspace: str | None = None) -> tuple[Block, ...]:
+    """A stored run: what became of its plan, where it was executed, and then all that it rested on.
+
+    Args:
+        result: The run.
+        workspace: As the reader named it, for the commands that are suggested; None where it was found.
+    """
+    if result.execution is None:
+        return result_blocks(result, workspace=workspace)
+    from portfolio_rebalance.reporting.execution_tables import execution_blocks
+
+    when = f" at {format_instant(result.as_of)}" if result.as_of else ""
+    return (
+        *execution_blocks(result.execution, workspace=workspace),
+        Paragraph(f"All that it rested on, as it was planned{when}:"),
+        *_result(result),
+    )
 
 
 def assessment_blocks(assessment: Assessment) -> tuple[Block, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -10,11 +11,25 @@ from portfolio_rebalance.allocation import mode_names
 from portfolio_rebalance.clock import Clock
 from portfolio_rebalance.config import Config
 from portfolio_rebalance.errors import LedgerError, PlanNotFoundError
-from portfolio_rebalance.records import Assessment, RebalanceRequest, RebalanceResult, RunSummary
+from portfolio_rebalance.records import (
+    Assessment,
+    Execution,
+    Plan,
+    RebalanceRequest,
+    RebalanceResult,
+    RunSummary,
+)
 from portfolio_rebalance.run.assess import assess
 from portfolio_rebalance.workspace import Ledger, load_config, load_state
 
 __all__ = ["config_of", "executes_by_itself", "history", "is_settled", "show", "status"]
+
+_OVER: Final = {
+    "committed": "executed",
+    "reverted": "reverted",
+    "needs_operator": "needs_operator",
+    "closed": "needs_operator",
+}
 
 
 def status(workspace: Path, *, clock: Clock) -> Assessment:
@@ -48,7 +63,7 @@ def history(workspace: Path) -> tuple[RunSummary, ...]:
 
 
 def show(workspace: Path, prefix: str) -> RebalanceResult:
-    """The stored result whose plan id or run id begins with ``prefix``.
+    """The stored result whose plan id or run id begins with ``prefix``, and what became of its plan.
 
     Raises:
         PlanNotFoundError: None or several do.
@@ -62,10 +77,38 @@ def show(workspace: Path, prefix: str) -> RebalanceResult:
                 fix="Make a plan with: trading-portfolio-rebalance --dry-run",
             )
         try:
-            return RebalanceResult.model_validate_json(ledger.result(prefix))
+            result = RebalanceResult.model_validate_json(ledger.result(prefix))
+            execution = None if result.plan is None else _execution_of(ledger, result.plan_id, result.plan)
         except ValidationError as invalid:
             raise LedgerError(
                 f"The stored result cannot be read ({invalid.error_count()} faults).",
                 where="ledger.db",
                 fix="It was written by another version, or the ledger was edited; plan again.",
             ) from None
+    if execution is None:
+        return result
+    status = _OVER.get(execution.status, result.status)
+    return result.model_copy(update={"status": status, "execution": execution})
+
+
+def _execution_of(ledger: Ledger, plan_id: str | None, plan: Plan) -> Execution | None:
+    """What came of a plan: its report, or as far as the journal knows, at the prices it was sized with."""
+    left = None if plan_id is None else ledger.journal.get(plan_id)
+    if left is None or plan_id is None:
+        return None
+    if (report := ledger.journal.report_of(plan_id)) is not None:
+        return Execution.model_validate_json(report).model_copy(update={"status": left.status})
+
+    from portfolio_rebalance.execution.book import book_after  # most plans were never executed
+    from portfolio_rebalance.tools.preparation import terms_of
+    from portfolio_rebalance.tools.verification import Verified, verify
+
+    started, steps = left.started, ledger.journal.steps(plan_id)
+    seen = Verified(
+        started=started,
+        book=book_after(started, steps),
+        markets={(market.account, market.asset): market for market in started.markets},
+        steps=steps,
+        terms=terms_of(started),
+    )
+    return verify(seen, plan=plan, status=left.status, reason=left.reason, finished_at=started.at)

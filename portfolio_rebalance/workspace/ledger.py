@@ -293,10 +293,14 @@ class Ledger:
         )
 
     def history(self) -> tuple[RunSummary, ...]:
-        """Every run, newest first."""
+        """Every run, newest first; its status is what became of its plan."""
         names = ("run_id", "mode", "recommendation", "basis", "status", "plan_id")
         rows = self.rows(
-            "SELECT run_id, mode, recommendation, basis, state, plan_id, as_of FROM runs"
+            "SELECT run_id, mode, recommendation, basis,"
+            " coalesce(executions.status, iif(rejections.at IS NULL, runs.state, 'rejected')),"
+            " runs.plan_id, as_of FROM runs"
+            " LEFT JOIN executions ON executions.plan_id = runs.plan_id"
+            " LEFT JOIN rejections ON rejections.plan_id = runs.plan_id"
             " ORDER BY as_of DESC, number DESC"
         )
         with as_ledger_error(LEDGER):

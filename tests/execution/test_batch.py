@@ -97,12 +97,17 @@ def lawful(case: Case) -> Batch:
     return made
 
 
-def refusal(case: Case) -> str:
+def refused(case: Case) -> PlanChangedError:
     with pytest.raises(PlanChangedError) as caught:
         case.batch()
-    assert caught.value.fix == "Plan again: trading-portfolio-rebalance --dry-run"
     assert caught.value.where
-    return caught.value.what
+    return caught.value
+
+
+def refusal(case: Case) -> str:
+    error = refused(case)
+    assert error.fix == "Plan again: trading-portfolio-rebalance --dry-run"
+    return error.what
 
 
 # --- sized for the worst ---------------------------------------------------------------------------------
@@ -270,6 +275,42 @@ def test_an_increase_waits_for_the_reductions_that_make_room_for_it() -> None:
     assert [line.split()[:2] for line in lines] == [[THREE, "SELL"], [ONE, "BUY"]]
 
 
+# --- more than one limit is broken -----------------------------------------------------------------------
+
+HEAVY = book_of_legs({ONE: {"BTC": "0.9"}, THREE: {"ETH": "14.5"}, SEVEN: {"SOL": "60"}}, cash="5320")
+"""45 / 43.5 / 6.18 % of 100 000: two are above the maximum, and all together above the total."""
+
+
+def test_the_cost_of_what_only_the_total_needs_does_not_weigh_on_a_broken_cluster() -> None:
+    """SEVEN first, as the order of ids has it, would cost the cluster a little more overage."""
+    book = book_of_legs({ONE: {"SOL": "60"}, THREE: {"ETH": "9"}, SEVEN: {"BTC": "0.7"}}, cash="31820")
+    held_to = terms((THREE, SEVEN))
+    case = case_of({ONE: 500, THREE: 1000, SEVEN: 2000}, book=book, held_to=held_to)
+    assert [line.split()[:2] for line in told(lawful(case).steps)] == [
+        [THREE, "SELL"],
+        [SEVEN, "SELL"],
+        [ONE, "SELL"],
+    ]
+
+
+def test_idle_cash_makes_room_for_the_costs_where_two_strategies_are_above_the_maximum() -> None:
+    cash = {ONE: "500", THREE: "500"}
+    book = replace(HEAVY, own_cash={key: F(cash.get(key, "0")) for key in HEAVY.own_cash})
+    case = case_of({ONE: 2900, THREE: 2400}, book=book, held_to=terms())
+    lines = told(lawful(case).steps)
+    assert lines[:2] == ["STR-001>pool 500 cash", "STR-003>pool 500 cash"]
+    assert [line.split()[:2] for line in lines[2:]] == [[ONE, "SELL"], [THREE, "SELL"]]
+
+
+def test_where_no_order_of_trades_helps_the_refusal_says_what_does() -> None:
+    error = refused(case_of({ONE: 2900, THREE: 2400}, book=HEAVY, held_to=terms()))
+    assert error.what.startswith(
+        "At current prices a limit would break during step 0: individual_max of STR-003"
+    )
+    assert "share no strategy" in error.fix
+    assert "Take some capital out of STR-003 by hand" in error.fix
+
+
 # --- bots ------------------------------------------------------------------------------------------------
 
 BOT = "STR-BOT"
@@ -284,9 +325,12 @@ def with_bot(capital: str, *, one: str = "0.4") -> Book:
 def test_a_bot_counts_at_what_it_holds_at_every_prefix() -> None:
     """It will give 20 000 back once a person has told it to; until then there is no room for them."""
     case = case_of({ONE: 3900}, book=with_bot("39000"), held_to=terms(bot_goals={BOT: "20000"}))
-    assert refusal(case).startswith(
+    error = refused(case)
+    assert error.what.startswith(
         "At current prices a limit would break during step 0: total_deployed at 78.0"
     )
+    assert error.fix.startswith("Brought down by bots, after the orders: STR-BOT.")
+    assert error.fix.endswith("trading-portfolio-rebalance --dry-run --hold STR-001")
     lawful(case_of({ONE: 1900}, book=with_bot("39000"), held_to=terms(bot_goals={BOT: "20000"})))
 
 

@@ -43,14 +43,14 @@ def move(strategy: str, direction: Literal["reduce", "increase"], cash: str = "0
 
 def steps(
     *moves: Move,
-    first: Collection[str] = (),
+    cures: Mapping[str, int] | None = None,
     phase: Literal["forward", "revert"] = "forward",
     next_index: int = 0,
     book: Book = BOOK,
     markets: Mapping[Instrument, Market] = MARKETS,
 ) -> tuple[Step, ...]:
     return steps_of(
-        moves, plan_id=PLAN_ID, phase=phase, book=book, markets=markets, first=first, next_index=next_index
+        moves, plan_id=PLAN_ID, phase=phase, book=book, markets=markets, cures=cures, next_index=next_index
     )
 
 
@@ -85,12 +85,32 @@ def test_reductions_come_before_increases_and_each_in_the_order_of_ids() -> None
 
 
 def test_those_that_cure_a_broken_limit_come_first() -> None:
-    batch = steps(move(A, "reduce", BTC="-1"), move(B, "reduce", ETH="-2"), first={B})
+    batch = steps(move(A, "reduce", BTC="-1"), move(B, "reduce", ETH="-2"), cures={B: 1})
     assert told(batch) == ["reduce: STR-B SELL 2 ETH main", "reduce: STR-A SELL 1 BTC main"]
 
 
+def test_what_cures_more_limits_comes_before_what_cures_fewer() -> None:
+    batch = steps(
+        move(A, "reduce", BTC="-1"),
+        move(B, "reduce", BTC="-1"),
+        move(C, "reduce", BTC="-1"),
+        cures={A: 1, B: 2, C: 3},
+    )
+    assert [step.strategy for step in batch] == [C, B, A]
+
+
+def test_idle_cash_of_every_reduction_moves_before_the_first_order() -> None:
+    batch = steps(move(A, "reduce", "-5", BTC="-1"), move(B, "reduce", "-7", BTC="-2"))
+    assert told(batch) == [
+        "reduce: STR-A>pool 5 cash",
+        "reduce: STR-B>pool 7 cash",
+        "reduce: STR-A SELL 1 BTC main",
+        "reduce: STR-B SELL 2 BTC main",
+    ]
+
+
 def test_an_increase_never_comes_before_a_reduction_even_where_it_is_named_first() -> None:
-    batch = steps(move(A, "increase", BTC="1"), move(B, "reduce", ETH="-2"), first={A})
+    batch = steps(move(A, "increase", BTC="1"), move(B, "reduce", ETH="-2"), cures={A: 1})
     assert told(batch) == ["reduce: STR-B SELL 2 ETH main", "increase: STR-A BUY 1 BTC main"]
 
 
@@ -170,7 +190,7 @@ def test_several_sellers_and_buyers_are_matched_in_the_order_of_the_batch() -> N
         "net: STR-A>STR-C 1 BTC, STR-A>STR-D 2 BTC, STR-B>STR-D 1 BTC, STR-B>STR-E 1 BTC",
         "increase: STR-E BUY 3 BTC main",
     ]
-    assert told(steps(*moves, book=book, first={"STR-B"})) == [
+    assert told(steps(*moves, book=book, cures={"STR-B": 1})) == [
         "net: STR-B>STR-C 1 BTC, STR-B>STR-D 1 BTC, STR-A>STR-D 2 BTC, STR-A>STR-E 1 BTC",
         "increase: STR-E BUY 3 BTC main",
     ]

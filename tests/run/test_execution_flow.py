@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -15,13 +15,15 @@ import yaml
 from executing import EXAMPLE_1, Told, approved, example_1, execute, leg, planned, run
 from front_doors.terminal import Terminals, real_vault_untouched
 from run.mutations import Standing
-from workspaces import AS_OF, Strategy, changed, clock_at, write_snapshot
+from workspaces import AS_OF, MODES, Strategy, changed, clock_at, write_snapshot
 
 from portfolio_rebalance.clock import format_instant
 from portfolio_rebalance.errors import NotApprovedError, PlanChangedError, PlanConsumedError
 from portfolio_rebalance.execution.paper import PAPER, PaperVenue
 from portfolio_rebalance.records import RebalanceResult
-from portfolio_rebalance.run import approval, operator
+from portfolio_rebalance.reporting import plain_text, stored_blocks
+from portfolio_rebalance.run import approval, operator, queries
+from portfolio_rebalance.workspace import Ledger, init_demo
 from portfolio_rebalance.workspace.bootstrap import read_bootstrap
 from portfolio_rebalance.workspace.registry import read_registry
 
@@ -155,6 +157,15 @@ def _require_example_1(root: Path, result: RebalanceResult) -> None:
 # --- example 3: modified before approval -----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_what_any_mode_proposes_for_the_demo_can_be_executed(tmp_path: Path, mode: str) -> None:
+    """Its total and its cluster are both too large: what cures the cluster goes first."""
+    init_demo(tmp_path)
+    root, at = tmp_path / ".crypto", datetime(2019, 10, 1, 2, tzinfo=UTC)
+    done = execute(root, approved(root, at=at, mode=mode), at=at)
+    assert (done.status, set(done.limits.values())) == ("committed", {"PASS"})
+
+
 def test_example_3_another_mode_and_a_hold_are_planned_anew_and_the_first_plan_goes_nowhere(
     tmp_path: Path,
 ) -> None:
@@ -222,6 +233,51 @@ def test_what_was_executed_cannot_be_rejected_any_more(tmp_path: Path) -> None:
 
 
 # --- the total -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "shown"),
+    [
+        ("", "committed", ("executed", "DONE")),
+        ("2:refuse", "reverted", ("reverted", "TAKEN BACK")),
+        ("2:partial=0.5\n3+:refuse", "needs_operator", ("needs_operator", "NEEDS YOU")),
+    ],
+)
+def test_a_stored_plan_is_shown_with_what_became_of_it(
+    tmp_path: Path, script: str, status: str, shown: tuple[str, str]
+) -> None:
+    root = example_1(tmp_path)
+    plan_id = approved(root)
+    before = queries.show(root, plan_id)
+    assert (before.status, before.execution) == ("planned", None)
+    assert "no money moved" in plain_text(stored_blocks(before))
+    (root / "portfolio-rebalance/paper-faults.txt").write_text(script)
+    done = execute(root, plan_id)
+    stored = queries.show(root, plan_id)
+    text = plain_text(stored_blocks(stored))
+    assert stored.execution is not None
+    assert (done.status, stored.status, stored.plan) == (status, shown[0], before.plan)
+    assert (stored.execution.status, stored.execution.orders) == (status, done.orders)
+    assert text.startswith(shown[1])
+    assert "no money moved" not in text
+    assert "All that it rested on, as it was planned at" in text
+    assert [one.status for one in queries.history(root)] == [status]
+
+
+def test_what_a_person_took_over_or_ruled_out_is_told_in_the_history(tmp_path: Path) -> None:
+    root = example_1(tmp_path)
+    plan_id, other = approved(root), planned(root, mode="proportional").plan_id
+    assert other is not None
+    approval.reject(root, other, user="tester", at=AS_OF, reason="")
+    (root / "portfolio-rebalance/paper-faults.txt").write_text("2:partial=0.5\n3+:refuse")
+    execute(root, plan_id)
+    with Ledger.open(root) as ledger:
+        ledger.journal.close(plan_id, reason="taken over")
+    assert {one.plan_id: one.status for one in queries.history(root)} == {
+        plan_id: "closed",
+        other: "rejected",
+    }
+    assert plain_text(stored_blocks(queries.show(root, plan_id))).startswith("CLOSED: a person took over")
 
 
 def test_the_total_after_an_execution_is_what_a_jump_is_measured_from(tmp_path: Path) -> None:
