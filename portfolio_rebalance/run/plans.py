@@ -86,7 +86,7 @@ def run_id_of(session: Session) -> str:
         "mode": session.requested_mode,
         "previous_high_pairs": session.previous_high_pairs,
     }
-    if session.estimates is not None and (session.estimates.learned_from or session.estimates.priors):
+    if session.estimates.learned_from:
         content["estimates"] = session.estimates
     if session.advice is not None:
         content["advice"] = session.advice

@@ -71,7 +71,6 @@ def _predicted(session: Session) -> Prediction:
     """What the days after the plan may bring, from the history up to its own last closed day."""
     candidate, config = session.candidates[0], session.state.config
     proposal = candidate.proposal
-    assert session.estimates is not None
     return predict(
         Rebalance(
             mode=candidate.mode,

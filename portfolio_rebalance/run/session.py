@@ -60,7 +60,7 @@ class Session:
         request: What was asked for.
         artifacts: What the stages made so far, by name.
         previous_high_pairs: HIGH in the last committed run, for hysteresis.
-        estimates: Of costs and of the modes, as learned from earlier executions; None before bootstrap.
+        learned: Estimates of costs and modes, as earlier executions taught them; None before bootstrap.
         draws: Resampled rows, shared by the candidates.
         advice: What models contributed, cut down to what they may change; None where none was asked.
     """
@@ -70,7 +70,7 @@ class Session:
     request: RebalanceRequest
     artifacts: dict[str, object] = field(default_factory=dict)
     previous_high_pairs: tuple[tuple[str, str], ...] = ()
-    estimates: Estimates | None = None
+    learned: Estimates | None = None
     draws: Draws = field(default_factory=Draws)
     advice: Advice | None = None
 
@@ -170,6 +170,12 @@ class Session:
         return decision
 
     # What follows from the request and the state.
+
+    @property
+    def estimates(self) -> Estimates:
+        """What the run reckons with: as learned, or as configured."""
+        configured = estimates_at(None, until=self.clock.as_of, config=self.state.config)
+        return configured if self.learned is None else self.learned
 
     @property
     def limits(self) -> Limits:
@@ -278,7 +284,7 @@ class Session:
                 self.previous_high_pairs = ledger.last_committed_pairs(
                     before=self.clock.as_of, within=_HYSTERESIS_AGE
                 )
-            self.estimates = estimates_at(ledger, until=self.clock.as_of, config=state.config)
+            self.learned = estimates_at(ledger, until=self.clock.as_of, config=state.config)
         return state
 
     def _correlate(self) -> CorrelationReport:
