@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from portfolio_rebalance.reporting.blocks import Block, Column, Paragraph, Table, Tone, clean
+from portfolio_rebalance.reporting.commands import short_id, suggested
 from portfolio_rebalance.reporting.render import plain_text
 from portfolio_rebalance.reporting.tables import (
     assessment_blocks,
@@ -16,9 +17,7 @@ from portfolio_rebalance.reporting.tables import (
     findings_blocks,
     history_blocks,
     result_blocks,
-    short_id,
     stored_blocks,
-    suggested,
 )
 
 if TYPE_CHECKING:

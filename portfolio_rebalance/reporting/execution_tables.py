@@ -26,7 +26,7 @@ from portfolio_rebalance.reporting.blocks import (
     whole,
 )
 from portfolio_rebalance.reporting.change_tables import LIMIT_WORDS
-from portfolio_rebalance.reporting.tables import short_id, suggested
+from portfolio_rebalance.reporting.commands import short_id, suggested
 
 __all__ = ["execution_blocks", "execution_report", "next_steps", "standing_blocks"]
 

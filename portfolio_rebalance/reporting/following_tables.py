@@ -39,8 +39,8 @@ from portfolio_rebalance.reporting.blocks import (
     signed,
     whole,
 )
+from portfolio_rebalance.reporting.commands import short_id, suggested
 from portfolio_rebalance.reporting.model_tables import spend_blocks, watch_blocks
-from portfolio_rebalance.reporting.tables import short_id, suggested
 
 __all__ = ["learned_blocks", "monitor_blocks", "outcome_blocks", "tick_blocks", "tuning_blocks"]
 

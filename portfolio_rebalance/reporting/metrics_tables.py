@@ -21,8 +21,8 @@ from portfolio_rebalance.records.metrics import (
 )
 from portfolio_rebalance.reporting.approval_page import one_line
 from portfolio_rebalance.reporting.blocks import Block, Paragraph, Table, left, number, right, whole
+from portfolio_rebalance.reporting.commands import short_id, suggested
 from portfolio_rebalance.reporting.following_tables import DASH
-from portfolio_rebalance.reporting.tables import short_id, suggested
 
 __all__ = ["calibration_blocks", "metrics_blocks"]
 

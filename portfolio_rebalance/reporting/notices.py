@@ -35,7 +35,7 @@ from portfolio_rebalance.records import (
 from portfolio_rebalance.records.notice import Notice
 from portfolio_rebalance.reporting.blocks import ids, money, number, signed
 from portfolio_rebalance.reporting.change_tables import LIMIT_WORDS
-from portfolio_rebalance.reporting.tables import short_id, suggested
+from portfolio_rebalance.reporting.commands import short_id, suggested
 
 __all__ = [
     "Viewpoint",

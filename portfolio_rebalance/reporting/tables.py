@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from shlex import quote
 from typing import Final
 
 from portfolio_rebalance.clock import format_instant
@@ -23,6 +22,7 @@ from portfolio_rebalance.records import (
 )
 from portfolio_rebalance.reporting.blocks import Block, Paragraph, Table, Tone, left, whole
 from portfolio_rebalance.reporting.change_tables import change_table, limit_blocks
+from portfolio_rebalance.reporting.commands import COMMAND, short_id, suggested
 from portfolio_rebalance.reporting.impact_tables import impact_blocks, modes_table, prediction_blocks
 from portfolio_rebalance.reporting.state_tables import assessment_table, correlation_blocks, pnl_blocks
 
@@ -32,13 +32,9 @@ __all__ = [
     "findings_blocks",
     "history_blocks",
     "result_blocks",
-    "short_id",
     "stored_blocks",
-    "suggested",
 ]
 
-_COMMAND: Final = "trading-portfolio-rebalance"
-_ID_LENGTH: Final = 12
 _RUN_STATES: Final = {"committed": "executed"}
 
 
@@ -91,7 +87,7 @@ def assessment_blocks(assessment: Assessment) -> tuple[Block, ...]:
 def history_blocks(runs: Sequence[RunSummary]) -> tuple[Block, ...]:
     """One row a run."""
     if not runs:
-        return (Paragraph(f"No run is stored yet. Plan one: {_COMMAND}"),)
+        return (Paragraph(f"No run is stored yet. Plan one: {COMMAND}"),)
     return (
         Table(
             title="Runs",
@@ -125,24 +121,6 @@ def error_blocks(*, what: str, where: str, fix: str) -> tuple[Block, ...]:
     lines += [Paragraph(f"  where: {where}")] if where else []
     lines += [Paragraph(f"  fix: {fix}")] if fix else []
     return tuple(lines)
-
-
-def short_id(digest: str) -> str:
-    """As much of an id as a person needs to type."""
-    return digest[:_ID_LENGTH]
-
-
-def suggested(words: str, *, workspace: str | None, as_of: datetime | None = None) -> str:
-    """A command to type.
-
-    Args:
-        words: What stands behind the program's name.
-        workspace: As the reader named it; None where it was found.
-        as_of: The instant that the reader fixed; None where it was now.
-    """
-    there = "" if workspace is None else f" --workspace {quote(workspace)}"
-    then = "" if as_of is None else f" --as-of {format_instant(as_of)}"
-    return f"{_COMMAND} {words}{there}{then}"
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[Paragraph]:
