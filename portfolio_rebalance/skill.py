@@ -198,10 +198,11 @@ def _request(given: dict[str, Any]) -> RebalanceRequest:
         first = invalid.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         known = ", ".join(RebalanceRequest.model_fields)
+        expected = first.get("ctx", {}).get("expected")
         raise UsageError(
             f"{where} is not acceptable: {first['input']!r}.",
             where=where,
-            fix=f"Known arguments are {known}.",
+            fix=f"Known arguments are {known}." if expected is None else f"Write {expected}.",
         ) from None
 
 

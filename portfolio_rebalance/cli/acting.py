@@ -21,7 +21,10 @@ from portfolio_rebalance.errors import NotApprovedError, UsageError
 __all__ = ["add_acting_verbs"]
 
 Plan = Annotated[str, typer.Argument(metavar="PLAN", help="The first characters of a plan's id.")]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the record.")]
+Reason = Annotated[
+    str,
+    typer.Option("--reason", metavar="TEXT", help="Why, for the record; a halt of increases keeps none."),
+]
 
 
 def add_acting_verbs(app: typer.Typer) -> None:

@@ -58,7 +58,7 @@ def _run(words: list[str]) -> int:
     try:
         return _present(_answer(words), as_json=as_json)
     except (Exception, KeyboardInterrupt) as error:
-        return _present(of_error(error), as_json=as_json)
+        return _present(of_error(error, typed=words), as_json=as_json)
 
 
 def _answer(words: list[str]) -> Outcome:
@@ -109,6 +109,7 @@ def _readable(blocks: Sequence[Block], stream: TextIO) -> str:
 
         return plain_text(blocks)
     from rich.console import Console
+    from rich.text import Text
 
     from portfolio_rebalance.reporting.terminal import renderables
 
@@ -118,7 +119,8 @@ def _readable(blocks: Sequence[Block], stream: TextIO) -> str:
     console.width = min(console.width, _WIDEST)
     with console.capture() as captured:
         for renderable in renderables(blocks, width=console.width):
-            console.print(renderable)
+            # A command that we wrapped could not be copied whole; the terminal wraps by itself.
+            console.print(renderable, soft_wrap=isinstance(renderable, Text))
     return captured.get()
 
 

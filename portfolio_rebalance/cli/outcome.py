@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from portfolio_rebalance import __version__
+from portfolio_rebalance.clock import format_instant
 from portfolio_rebalance.errors import RebalanceError, UsageError
 
 if TYPE_CHECKING:
@@ -60,8 +61,12 @@ def of_result(
     result: RebalanceResult, *, exit_code: int, workspace: str | None, as_of: datetime | None = None
 ) -> Outcome:
     """A run's result; a refused one is read on standard error."""
-    from portfolio_rebalance.reporting import result_blocks
+    from portfolio_rebalance.reporting import placed, result_blocks
 
+    if result.error is not None:
+        instant = None if as_of is None else format_instant(as_of)
+        fix = placed(result.error.fix, workspace=workspace, as_of=instant)
+        result = result.model_copy(update={"error": result.error.model_copy(update={"fix": fix})})
     return Outcome(
         document=result,
         blocks=lambda: result_blocks(result, workspace=workspace, as_of=as_of),
@@ -75,9 +80,17 @@ def of_version() -> Outcome:
     return Outcome(document={"version": __version__}, text=f"{__version__}\n")
 
 
-def of_error(error: BaseException) -> Outcome:
-    """Any error as an outcome: what, where, what to do."""
+def of_error(error: BaseException, *, typed: Sequence[str] = ()) -> Outcome:
+    """Any error as an outcome: what, where, what to do.
+
+    Args:
+        error: Whatever was raised.
+        typed: The words of the command, for the place and the instant of one that is suggested.
+    """
+    from portfolio_rebalance.reporting import placed
+
     code, exit_code, what, where, fix = _explained(error)
+    fix = placed(fix, workspace=_value_of("--workspace", typed), as_of=_value_of("--as-of", typed))
     what, where, fix = (_one_line(text) for text in (what, where, fix))
 
     def blocks() -> Sequence[Block]:
@@ -91,6 +104,16 @@ def of_error(error: BaseException) -> Outcome:
         exit_code=exit_code,
         refused=True,
     )
+
+
+def _value_of(option: str, typed: Sequence[str]) -> str | None:
+    """What was typed for an option, with a blank or with ``=``; None where it was not."""
+    for place, word in enumerate(typed):
+        if word == option:
+            return typed[place + 1] if place + 1 < len(typed) else None
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return None
 
 
 def _explained(error: BaseException) -> tuple[str, int, str, str, str]:

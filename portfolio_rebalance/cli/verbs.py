@@ -9,6 +9,7 @@ imported inside the verb that needs them, so that ``--help`` stays fast.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -290,7 +291,12 @@ def doctor(
     from portfolio_rebalance.reporting import findings_blocks
     from portfolio_rebalance.workspace import examine
 
-    findings = examine(workspace_of(ctx, workspace), clock=clock_of(ctx, as_of), mode_names=mode_names())
+    findings = examine(
+        workspace_of(ctx, workspace),
+        clock=clock_of(ctx, as_of),
+        mode_names=mode_names(),
+        environment=os.environ,
+    )
     broken = any(finding.severity == "error" for finding in findings)
     return Outcome(
         document={"findings": findings},

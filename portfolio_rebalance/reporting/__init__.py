@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from portfolio_rebalance.reporting.blocks import Block, Column, Paragraph, Table, Tone, clean
-from portfolio_rebalance.reporting.commands import short_id, suggested
+from portfolio_rebalance.reporting.commands import placed, short_id, suggested
 from portfolio_rebalance.reporting.render import plain_text
 from portfolio_rebalance.reporting.tables import (
     assessment_blocks,
@@ -50,6 +50,7 @@ __all__ = [
     "metrics_blocks",
     "monitor_blocks",
     "outcome_blocks",
+    "placed",
     "plain_text",
     "result_blocks",
     "short_id",

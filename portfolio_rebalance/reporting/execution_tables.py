@@ -6,6 +6,7 @@ A venue's own words (why it refused) are data here: one line each, never a line 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
@@ -312,7 +313,9 @@ def _written(execution: Execution) -> Iterator[Paragraph]:
         yield from (Paragraph(f"  {one_line(path)}") for path in execution.written)
 
 
-def next_steps(execution: Execution, *, workspace: str | None) -> Iterator[Paragraph]:
+def next_steps(
+    execution: Execution, *, workspace: str | None, as_of: datetime | None = None
+) -> Iterator[Paragraph]:
     """What a person does after an execution, as commands for the workspace that they named."""
     plan = short_id(execution.plan_id)
     if execution.status == "needs_operator":
@@ -320,16 +323,16 @@ def next_steps(execution: Execution, *, workspace: str | None) -> Iterator[Parag
         yield Paragraph(f"  {suggested('resume', workspace=workspace)}")
     elif execution.status in ("reverted", "closed"):
         yield Paragraph("What next: see to the reason, then plan again:")
-        yield Paragraph(f"  {suggested('--dry-run', workspace=workspace)}")
+        yield Paragraph(f"  {suggested('--dry-run', workspace=workspace, as_of=as_of)}")
     elif execution.status != "committed":
         yield Paragraph("What next: the next start goes on with it; where HALT stands, resume first:")
         yield Paragraph(f"  {suggested('resume', workspace=workspace)}")
     elif execution.instructions:
         yield Paragraph("What next: tell the bots, let a snapshot of each be written, then have it checked:")
-        yield Paragraph(f"  {suggested(f'confirm {plan}', workspace=workspace)}")
+        yield Paragraph(f"  {suggested(f'confirm {plan}', workspace=workspace, as_of=as_of)}")
     else:
         yield Paragraph("What next: nothing. To see where it stands:", "good")
-        yield Paragraph(f"  {suggested('status', workspace=workspace)}")
+        yield Paragraph(f"  {suggested('status', workspace=workspace, as_of=as_of)}")
 
 
 # What stands in the way.

@@ -52,7 +52,7 @@ def result_blocks(
         as_of: Likewise, where the reader fixed the instant: a plan of then has expired by now.
     """
     if result.execution is not None:
-        return tuple(_executed(result, result.execution, workspace=workspace))
+        return tuple(_executed(result, result.execution, workspace=workspace, as_of=as_of))
     return (*_result(result), *_what_next(result, workspace=workspace, as_of=as_of))
 
 
@@ -129,7 +129,11 @@ def _findings(findings: Sequence[Finding]) -> Iterator[Paragraph]:
         yield Paragraph(f"{found.severity}: {found.where}: {found.what}", tone)
         yield Paragraph(f"  fix: {found.fix}")
     errors = sum(finding.severity == "error" for finding in findings)
-    yield Paragraph(f"{errors} errors, {len(findings) - errors} warnings.")
+    yield Paragraph(f"{_counted(errors, 'error')}, {_counted(len(findings) - errors, 'warning')}.")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _result(result: RebalanceResult) -> Iterator[Block]:
@@ -157,7 +161,9 @@ def _result(result: RebalanceResult) -> Iterator[Block]:
     )
 
 
-def _executed(result: RebalanceResult, execution: Execution, *, workspace: str | None) -> Iterator[Block]:
+def _executed(
+    result: RebalanceResult, execution: Execution, *, workspace: str | None, as_of: datetime | None
+) -> Iterator[Block]:
     from portfolio_rebalance.reporting.execution_tables import (
         execution_report,
         next_steps,
@@ -175,7 +181,7 @@ def _executed(result: RebalanceResult, execution: Execution, *, workspace: str |
     yield from _remarks(result.alerts, result.warnings)
     plan = short_id(execution.plan_id)
     yield Paragraph(f"All that it rested on: {suggested(f'show {plan}', workspace=workspace)}")
-    yield from next_steps(execution, workspace=workspace)
+    yield from next_steps(execution, workspace=workspace, as_of=as_of)
 
 
 def _verdict(decision: Decision, *, shown_below: Sequence[str]) -> Iterator[Paragraph]:

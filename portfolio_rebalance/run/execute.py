@@ -35,6 +35,7 @@ from portfolio_rebalance.tools.execution import execute_at
 from portfolio_rebalance.tools.finishing import finish_unfinished
 from portfolio_rebalance.vault import Seal
 from portfolio_rebalance.workspace import Ledger, load_config
+from portfolio_rebalance.workspace.halt import read_halt
 
 __all__ = ["Counter", "execute_approved", "execute_planned", "result_of_execution", "settle_what_was_left"]
 
@@ -165,6 +166,13 @@ def _require_may_execute(at: Counter) -> None:
             "The configuration says enabled: false, so nothing is executed.",
             where="enabled",
             fix="Set it to true and plan again; a dry run works either way.",
+        )
+    halted = read_halt(at.root)
+    if halted.level == "all":
+        raise HaltedError(
+            f"HALT stands: {halted.reason}",
+            where="portfolio-rebalance/HALT",
+            fix="Look at it, then: trading-portfolio-rebalance resume",
         )
     if is_live(config) and at.clock.fixed:
         raise BrokerError(

@@ -75,7 +75,8 @@ def open_desk(
     with exclusive(root), Ledger.open(root) as ledger:
         apply_outbox(root, ledger)
         config = load_config(root, mode_names=mode_names()).config
-        instant = (lambda: clock.as_of) if clock.fixed else now
+        # Whole seconds, like the clock of a run: what is dated now is not later than a run of now.
+        instant = (lambda: clock.as_of) if clock.fixed else (lambda: Clock.live(now()).as_of)
 
         def desk(venue: Venue) -> Desk:
             if venue.broker.live and clock.fixed:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, ParamSpec, TypeVar
 
 from portfolio_rebalance.clock import Clock
@@ -23,6 +25,8 @@ from portfolio_rebalance.workspace.bootstrap import Bootstrap, read_bootstrap
 from portfolio_rebalance.workspace.config_file import LoadedConfig, load_config
 from portfolio_rebalance.workspace.files import exists
 from portfolio_rebalance.workspace.freshness import refuse_old_state, stale_reasons
+from portfolio_rebalance.workspace.halt import read_halt
+from portfolio_rebalance.workspace.ledger import Ledger
 from portfolio_rebalance.workspace.problems import each_problem, place_of
 from portfolio_rebalance.workspace.registry import (
     Registry,
@@ -42,18 +46,27 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def examine(root: Path, *, clock: Clock, mode_names: Sequence[str]) -> tuple[Finding, ...]:
+def examine(
+    root: Path,
+    *,
+    clock: Clock,
+    mode_names: Sequence[str],
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Finding, ...]:
     """What a person should mend or know, by file and line; nothing is written.
 
     Args:
         root: The workspace folder.
         clock: The run's clock.
         mode_names: The registered modes.
+        environment: Holds the addresses of those to notify.
     """
     notes = _Notes()
     _look_at_halt(root, notes)
+    _look_at_ledger(root, notes)
     loaded = notes.attempt(load_config, root, mode_names=mode_names)
     _note_config(loaded, notes)
+    _note_targets(loaded, environment, notes)
     bootstrap = notes.attempt(read_bootstrap, root, clock=clock)
     file = notes.attempt(open_registry, root)
     registry = _look_at_registry(file, clock, notes) if file else None
@@ -116,10 +129,39 @@ class _Notes:
 
 def _look_at_halt(root: Path, notes: _Notes) -> None:
     if notes.attempt(exists, root, layout.HALT):
+        increases = read_halt(root).level == "reduce_only"
         notes.warn(
             f"{root.name}/{layout.HALT}",
-            "Execution is halted: this file exists.",
+            f"{'Increases are' if increases else 'Execution is'} halted: this file exists.",
             "Find out why before you remove it.",
+        )
+
+
+def _look_at_ledger(root: Path, notes: _Notes) -> None:
+    """Whether what was stored can be read; it is opened for reading, and nothing else."""
+    try:
+        with Ledger.read(root) as ledger:
+            if ledger is not None:
+                ledger.is_settled()
+    except RebalanceError as error:
+        notes.error(error)
+
+
+def _note_targets(loaded: LoadedConfig | None, environment: Mapping[str, str], notes: _Notes) -> None:
+    """Those who cannot be notified as things stand."""
+    targets = loaded.config.notifications if loaded else ()
+    for target in targets:
+        if not environment.get(target.url_env, "").strip():
+            notes.warn(
+                loaded.label if loaded else "",
+                f"{target.name} cannot be notified: {target.url_env} is not set here.",
+                f"Set {target.url_env} where the program runs to the address, as apprise writes it.",
+            )
+    if targets and find_spec("apprise") is None:
+        notes.warn(
+            loaded.label if loaded else "",
+            "Nobody can be notified: apprise is not installed.",
+            "Install it: pip install 'trading-portfolio-rebalance[notify]'",
         )
 
 

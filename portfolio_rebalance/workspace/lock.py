@@ -58,6 +58,12 @@ def exclusive(root: Path) -> Iterator[None]:
 def _open(folder: int, name: str, where: str) -> int:
     try:
         descriptor = os.open(name, _OPEN, 0o644, dir_fd=folder)
+    except PermissionError as error:
+        raise BadDataError(
+            f"The workspace cannot be written: {error.strerror}.",
+            where=where,
+            fix="Let your user write to this folder and to what is in it.",
+        ) from error
     except OSError as error:
         raise UnsafePathError(
             f"The lock cannot be opened: {error.strerror}.",

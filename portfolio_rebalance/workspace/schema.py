@@ -19,6 +19,7 @@ from portfolio_rebalance.workspace.yaml_text import shortened
 __all__ = ["validate"]
 
 M = TypeVar("M", bound=BaseModel)
+_LONGEST_NAME: Final = 120
 _NOTHING: Final[Mapping[NodePath, BadDataError]] = types.MappingProxyType({})
 
 
@@ -232,7 +233,7 @@ def _nearest(key: str, known: Sequence[str]) -> str:
 
 def _dotted(path: NodePath) -> str:
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return shortened(text.removeprefix(".")) or "the whole document"
+    return shortened(text.removeprefix("."), most=_LONGEST_NAME) or "the whole document"
 
 
 def _shown(node: Value) -> str:

@@ -98,7 +98,7 @@ def lines_before(text: str, offset: int) -> int:
     return len(_LINE_BREAK.findall(text, 0, offset))
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, *, most: int = 60) -> str:
     """What a message shows of a text: one line of it."""
-    shown = text if len(text) <= 60 else f"{text[:57]}..."
+    shown = text if len(text) <= most else f"{text[: most - 3]}..."
     return shown if shown.isprintable() else ascii(shown)[1:-1]

@@ -17,6 +17,7 @@ from front_doors.terminal import Terminals, real_vault_untouched
 from run.mutations import Standing
 from workspaces import AS_OF, MODES, Strategy, changed, clock_at, write_snapshot
 
+from portfolio_rebalance import run_skill
 from portfolio_rebalance.clock import format_instant
 from portfolio_rebalance.errors import NotApprovedError, PlanChangedError, PlanConsumedError
 from portfolio_rebalance.execution.paper import PAPER, PaperVenue
@@ -25,6 +26,7 @@ from portfolio_rebalance.reporting import plain_text, stored_blocks
 from portfolio_rebalance.run import approval, operator, queries
 from portfolio_rebalance.workspace import Ledger, init_demo
 from portfolio_rebalance.workspace.bootstrap import read_bootstrap
+from portfolio_rebalance.workspace.halt import write_halt
 from portfolio_rebalance.workspace.registry import read_registry
 
 DAY = AS_OF.date().isoformat()
@@ -420,3 +422,23 @@ def _at_the_venue(root: Path) -> tuple[dict[str, Fraction], Fraction]:
 def _yaml(root: Path, name: str) -> dict[str, Any]:
     read: dict[str, Any] = yaml.safe_load((root / f"portfolio-rebalance/{name}.yaml").read_text())
     return read
+
+
+def test_nobody_is_asked_for_a_plan_while_all_is_halted(tmp_path: Path) -> None:
+    root = example_1(tmp_path)
+    write_halt(root, level="all", reason="exchange on fire")
+    person = Told()
+    result = run(root, execute=True, person=person)
+    assert (result.status, result.exit_code) == ("refused", 15)
+    assert result.error is not None
+    assert "exchange on fire" in result.error.what
+    assert person.shown == []
+
+
+def test_a_run_in_the_very_second_of_an_execution_is_not_earlier_than_it(tmp_path: Path) -> None:
+    root = example_1(tmp_path)
+    at = AS_OF + timedelta(microseconds=658_006)
+    given = {"workspace": str(root), "execute": True}
+    assert run_skill(given, now=at, person=Told()).status == "executed"
+    again = run_skill({"workspace": str(root), "dry_run": True}, now=at)
+    assert again.error is None, again.error

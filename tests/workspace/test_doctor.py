@@ -229,3 +229,29 @@ def test_old_bootstrap_is_a_warning(tmp_path: Path) -> None:
 def test_future_state_is_an_error(tmp_path: Path) -> None:
     root = make_workspace(tmp_path, as_of=AS_OF + timedelta(hours=3))
     assert any("later than this run" in finding.what for finding in findings(root, fixed=False))
+
+
+def test_a_ledger_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    root = make_workspace(tmp_path)
+    (root / "portfolio-rebalance").mkdir()
+    (root / "portfolio-rebalance/ledger.db").write_text("junk\n")
+    assert "cut off" in only(root, "error").what
+
+
+def test_whoever_cannot_be_notified_is_named(tmp_path: Path) -> None:
+    target = "notifications: [{name: phone, url_env: PHONE_URL}]"
+    root = make_workspace(tmp_path, config=f"portfolio_rebalance:\n  {target}\n")
+    assert "phone cannot be notified: PHONE_URL is not set here" in only(root, "warning").what
+    known = examine(root, clock=clock_at(), mode_names=MODES, environment={"PHONE_URL": "json://localhost"})
+    assert known == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "what"), [("reduce-only", "Increases are halted"), ("x", "Execution is")]
+)
+def test_a_halt_is_told_with_what_it_stops(tmp_path: Path, content: str, what: str) -> None:
+    from portfolio_rebalance.workspace.halt import write_halt
+
+    root = make_workspace(tmp_path)
+    write_halt(root, level="reduce_only" if content == "reduce-only" else "all", reason=content)
+    assert only(root, "warning").what.startswith(what)
