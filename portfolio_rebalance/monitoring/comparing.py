@@ -123,8 +123,9 @@ def compare(watch: Watch, *, returns: ReturnsTable, days: int, config: Config) -
     ranges = {} if predicted is None else predicted.ranges
     threshold = config.monitoring.divergence_alert_threshold_percent
     ahead = None
-    if realised["sharpe_ratio"] is not None and shadow["sharpe_ratio"] is not None:
-        ahead = realised["sharpe_ratio"] > shadow["sharpe_ratio"]
+    ratio, untraded = realised["sharpe_ratio"], shadow["sharpe_ratio"]
+    if ratio is not None and untraded is not None and ratio != untraded:
+        ahead = ratio > untraded
     return Comparisons(
         days=days,
         observations=len(seen),

@@ -123,6 +123,14 @@ def test_ahead_of_the_shadow_is_by_the_sharpe_ratio_after_cost():
     assert dear.ahead_of_shadow is False
 
 
+def test_two_portfolios_that_do_equally_well_are_a_tie_and_no_defeat():
+    held = {A: Decimal(400), B: Decimal(200)}  # as before the batch, and it cost nothing
+    same = a_watch(a_prediction(), capitals=held, actual_cost=Decimal(0))
+    found = compare(same, returns=table(DAYS), days=3, config=CONFIG)
+    assert by_metric(found)["sharpe_ratio"].realised == by_metric(found)["sharpe_ratio"].shadow
+    assert found.ahead_of_shadow is None
+
+
 def test_without_a_prediction_nothing_is_compared():
     found = compare(a_watch(None), returns=table(DAYS), days=3, config=CONFIG)
     assert {one.verdict for one in found.metrics} == {"undefined"}
