@@ -81,6 +81,8 @@ def _why_not(watch: Watch, realised: Comparisons) -> str:
         return watch.prediction.reason
     if watch.waiting_for_bots:
         return "capital that bots were to move was not confirmed: the portfolio is not the planned one"
+    if watch.confirmed_late:
+        return "capital that bots were to move was confirmed late: for days it was not where the plan put it"
     if not _are_enough(watch, realised.observations):
         return f"only {realised.observations} of {watch.days} days have a return of every strategy"
     return ""

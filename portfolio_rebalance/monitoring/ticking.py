@@ -144,6 +144,8 @@ def _notes(watch: Watch, look: Look, *, observations: int, missing: Sequence[str
         yield f"no return on some day: {', '.join(missing)}; {observations} days can be compared"
     if watch.moved_by_bots:
         yield f"counted as their bots confirmed: {', '.join(sorted(watch.moved_by_bots))}"
+    if watch.confirmed_late:
+        yield f"confirmed late, so that it will not be graded: {', '.join(sorted(watch.confirmed_late))}"
     if watch.waiting_for_bots:
         waiting = ", ".join(sorted(watch.waiting_for_bots))
         yield f"not yet moved by their bots, so counted as before: {waiting}"

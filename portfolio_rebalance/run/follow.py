@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from portfolio_rebalance.analytics import ReturnsTable
 from portfolio_rebalance.clock import Clock, format_instant
 from portfolio_rebalance.config import Config
 from portfolio_rebalance.errors import PlanNotFoundError, RebalanceError
+from portfolio_rebalance.execution.instructions import CONFIRM_WITHIN
 from portfolio_rebalance.monitoring.comparing import Watch, compare, cost_check
 from portfolio_rebalance.monitoring.grading import PATIENCE, graded_at, outcome_of
 from portfolio_rebalance.monitoring.learning import causes_by_rules
@@ -260,9 +261,9 @@ class _Round:
 
     def _watch(self, followed: Followed) -> Watch:
         prediction, execution = _prediction(self.ledger, followed.plan_id), followed.execution
-        moved = _moved_by_bots(self.ledger, followed.plan_id)
+        moved, confirmed_at = _moved_by_bots(self.ledger, followed.plan_id)
         after = {key: one.capital for key, one in execution.post_rebalance_allocations.items()}
-        return Watch(
+        watch = Watch(
             plan_id=followed.plan_id,
             mode=execution.mode,
             committed_at=followed.finished_at,
@@ -276,6 +277,10 @@ class _Round:
             actual_cost=execution.actual_cost,
             actual_cost_bps=execution.total_cost_bps,
         )
+        # When it was confirmed decides, and not who looked when: a watch that ends unconfirmed stays so.
+        latest = min(followed.finished_at + CONFIRM_WITHIN, watch.ends_at)
+        late = frozenset(key for key, at in confirmed_at.items() if at > latest)
+        return replace(watch, confirmed_late=late)
 
     def _returns(self, watch: Watch) -> tuple[ReturnsTable, bool]:
         """Of every strategy of a watch, on its days as far as they have closed.
@@ -330,9 +335,11 @@ def _prediction(ledger: Ledger, plan_id: str) -> Prediction | None:
         return None
 
 
-def _moved_by_bots(ledger: Ledger, plan_id: str) -> dict[str, Decimal]:
+def _moved_by_bots(ledger: Ledger, plan_id: str) -> tuple[dict[str, Decimal], dict[str, datetime]]:
+    """What bots have confirmed to hold, and when."""
     issued = ledger.approvals.instructions_of(plan_id)
     if issued is None:
-        return {}
+        return {}, {}
     told = TypeAdapter(tuple[Instruction, ...]).validate_json(issued.content)
-    return {one.strategy: one.new_capital for one in told if one.strategy in issued.confirmed}
+    moved = {one.strategy: one.new_capital for one in told if one.strategy in issued.confirmed}
+    return moved, {key: issued.confirmed[key] for key in moved}

@@ -147,3 +147,8 @@ def test_a_cost_has_an_interval_only_after_ten_earlier_batches():
     wide = cost_check(watch, earlier_bps=[Decimal(20), *[Decimal(30)] * 9, Decimal(50)], config=CONFIG)
     assert wide.verdict == "within_uncertainty"
     assert cost_check(a_watch(None), earlier_bps=[], config=CONFIG).verdict == "undefined"
+
+
+def test_an_interval_of_costs_leaves_out_as_many_below_as_above():
+    found = cost_check(a_watch(None), earlier_bps=[Decimal(bps) for bps in range(1, 21)], config=CONFIG)
+    assert (found.low, found.high) == (2, 19)

@@ -68,6 +68,7 @@ def test_coverage_counts_whole_inside_and_by_share_at_an_end():
     [
         (a_watch(None), DAYS, "without a prediction"),
         (a_watch(a_prediction(), waiting_for_bots={"STR-A"}), DAYS, "not confirmed"),
+        (a_watch(a_prediction(), confirmed_late={"STR-A"}), DAYS, "confirmed late"),
         (a_watch(a_prediction()), [DAYS[0], [NAN, NAN], [NAN, 0.0]], "only 1 of 3 days"),
     ],
 )
