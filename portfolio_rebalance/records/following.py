@@ -138,7 +138,7 @@ class Outcome(Record):
 
     Attributes:
         at: The instant from which it could be graded.
-        graded: False where too few days have returns; ``reason`` says so.
+        graded: False where it cannot be; ``reason`` says why.
         helped: Whether it beat, after costs, the portfolio that nobody traded.
         probability_better: As predicted, before what was learned.
         probability_helps: As predicted.
