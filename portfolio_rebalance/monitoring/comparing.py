@@ -61,6 +61,7 @@ class Watch:
         capitals: Capital of every strategy after it; of one that a bot was to move, as the bot confirmed.
         moved_by_bots: Strategies whose bots have confirmed that they did as they were told.
         waiting_for_bots: Those whose bots have not.
+        confirmed_late: Those whose bots have, when days had passed that the watch counts as if they had.
         estimated_cost: Of the plan.
         actual_cost: Of the batch: slippage and commissions.
         actual_cost_bps: The same a unit traded; None where nothing was traded at the venue.
@@ -75,6 +76,7 @@ class Watch:
     capitals: Mapping[str, Decimal]
     moved_by_bots: Collection[str] = ()
     waiting_for_bots: Collection[str] = ()
+    confirmed_late: Collection[str] = ()
     estimated_cost: Decimal
     actual_cost: Decimal
     actual_cost_bps: Decimal | None
@@ -123,8 +125,9 @@ def compare(watch: Watch, *, returns: ReturnsTable, days: int, config: Config) -
     ranges = {} if predicted is None else predicted.ranges
     threshold = config.monitoring.divergence_alert_threshold_percent
     ahead = None
-    if realised["sharpe_ratio"] is not None and shadow["sharpe_ratio"] is not None:
-        ahead = realised["sharpe_ratio"] > shadow["sharpe_ratio"]
+    ratio, untraded = realised["sharpe_ratio"], shadow["sharpe_ratio"]
+    if ratio is not None and untraded is not None and ratio != untraded:
+        ahead = ratio > untraded
     return Comparisons(
         days=days,
         observations=len(seen),
@@ -149,10 +152,8 @@ def cost_check(watch: Watch, *, earlier_bps: Sequence[Decimal], config: Config) 
     estimated_bps = Decimal(0) if prediction is None else prediction.slippage_bps + prediction.commission_bps
     low = high = divergence = None
     if len(earlier_bps) >= _LEAST_EARLIER:
-        ordered = sorted(earlier_bps)
-        low, high = (
-            ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (_TAIL, 1 - _TAIL)
-        )
+        ordered, place = sorted(earlier_bps), int(_TAIL * len(earlier_bps))
+        low, high = ordered[place], ordered[-1 - place]
     verdict: Divergence = "undefined"
     if prediction is not None and actual_bps is not None:
         divergence = _divergence(actual_bps, estimated_bps, floor=_LEAST_BPS)

@@ -24,19 +24,23 @@ _ENOUGH: Final = 0.7
 """Share of the days that must have returns."""
 
 
-def graded_at(watch: Watch, *, at: datetime, observations: int) -> datetime | None:
+def graded_at(watch: Watch, *, at: datetime, observations: int, goes_on: bool) -> datetime | None:
     """The instant from which a watch can be graded, if that has come; None while it goes on.
 
     Args:
         watch: Which.
         at: Now.
         observations: Days of the whole watch on which every strategy has a return.
+        goes_on: Whether any strategy has a return of the last day, or of a later one. Where too few days have
+            returns and none has, the clock may be ahead, or no feed has run since: nothing is given up then.
     """
     if at < watch.ends_at:
         return None
     if observations == watch.days:
         return watch.ends_at
-    return watch.ends_at + PATIENCE if at >= watch.ends_at + PATIENCE else None
+    if at < watch.ends_at + PATIENCE:
+        return None
+    return watch.ends_at + PATIENCE if goes_on or _are_enough(watch, observations) else None
 
 
 def outcome_of(watch: Watch, *, at: datetime, realised: Comparisons, cost: CostCheck) -> Outcome:
@@ -77,9 +81,15 @@ def _why_not(watch: Watch, realised: Comparisons) -> str:
         return watch.prediction.reason
     if watch.waiting_for_bots:
         return "capital that bots were to move was not confirmed: the portfolio is not the planned one"
-    if realised.observations < ceil(_ENOUGH * watch.days):
+    if watch.confirmed_late:
+        return "capital that bots were to move was confirmed late: for days it was not where the plan put it"
+    if not _are_enough(watch, realised.observations):
         return f"only {realised.observations} of {watch.days} days have a return of every strategy"
     return ""
+
+
+def _are_enough(watch: Watch, observations: int) -> bool:
+    return observations >= ceil(_ENOUGH * watch.days)
 
 
 def _covered(realised: Decimal | None, predicted: PredictedRange | None) -> Decimal | None:

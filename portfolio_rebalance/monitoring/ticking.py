@@ -34,6 +34,7 @@ class Look:
 
     Attributes:
         at: The instant.
+        number: Of the tick.
         returns: Of every strategy of the watch.
         earlier_bps: What earlier batches cost.
         earlier: Ticks of this watch that told something.
@@ -43,6 +44,7 @@ class Look:
     """
 
     at: datetime
+    number: int
     returns: ReturnsTable
     earlier_bps: Sequence[Decimal]
     earlier: Sequence[Tick]
@@ -75,7 +77,7 @@ def tick_of(watch: Watch, look: Look, *, config: Config) -> Tick:
     return Tick(
         plan_id=watch.plan_id,
         mode=watch.mode,
-        number=number_of(watch, at=look.at, interval_hours=config.monitoring.tracking_interval_hours),
+        number=look.number,
         at=look.at,
         committed_at=watch.committed_at,
         of_days=watch.days,
@@ -142,6 +144,8 @@ def _notes(watch: Watch, look: Look, *, observations: int, missing: Sequence[str
         yield f"no return on some day: {', '.join(missing)}; {observations} days can be compared"
     if watch.moved_by_bots:
         yield f"counted as their bots confirmed: {', '.join(sorted(watch.moved_by_bots))}"
+    if watch.confirmed_late:
+        yield f"confirmed late, so that it will not be graded: {', '.join(sorted(watch.confirmed_late))}"
     if watch.waiting_for_bots:
         waiting = ", ".join(sorted(watch.waiting_for_bots))
         yield f"not yet moved by their bots, so counted as before: {waiting}"

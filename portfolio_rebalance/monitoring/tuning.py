@@ -165,7 +165,7 @@ def taken_back(number: int, *, steps: Sequence[TuningStep], at: datetime, config
             fix="List the steps with: trading-portfolio-rebalance feedback list",
         )
     newest = _newest(steps, target.parameter, config=config)
-    if newest is None or newest.configured != target.configured or newest.observations < target.observations:
+    if newest is None or target not in _counting(steps, target.parameter, config=config):
         raise UsageError(
             f"Step {number} counts no more: it was taken back, or another estimate is configured since.",
             where="NUMBER",
@@ -211,6 +211,20 @@ def _stepped(
         configured=_configured(parameter, config=config),
         observations=seen + 1,
     )
+
+
+def _counting(steps: Sequence[TuningStep], parameter: str, *, config: Config) -> list[TuningStep]:
+    """The steps that made an estimate what it is now, oldest first: none that a step back took with it."""
+    configured = _configured(parameter, config=config)
+    found: list[TuningStep] = []
+    for step in steps:
+        if step.parameter != parameter or step.configured != configured:
+            continue
+        if step.reverts is None:
+            found.append(step)
+        else:
+            found = [one for one in found if one.number < step.reverts]
+    return found
 
 
 def _newest(steps: Sequence[TuningStep], parameter: str, *, config: Config) -> TuningStep | None:

@@ -97,7 +97,7 @@ class Comparisons(Record):
         missing: Strategies without a return on some of them.
         metrics: One comparison each.
         ahead_of_shadow: Whether the Sharpe ratio after cost is above that of the portfolio nobody traded;
-            None where either is undefined.
+            None where either is undefined, or neither is above the other.
     """
 
     days: int
@@ -111,7 +111,8 @@ class Tick(Record):
     """One look at a rebalance that is being watched.
 
     Attributes:
-        number: Of the tracking interval since the batch was finished.
+        number: Of the tracking interval since the batch was finished; above that of every earlier tick, also
+            where the interval was changed meanwhile.
         allocations: None where the state of the portfolio cannot be read now; ``notes`` says why.
         alerts: Divergences that no earlier tick of this watch has told, in words.
         is_last: Whether the watch ends with it.
@@ -137,7 +138,7 @@ class Outcome(Record):
 
     Attributes:
         at: The instant from which it could be graded.
-        graded: False where too few days have returns; ``reason`` says so.
+        graded: False where it cannot be; ``reason`` says why.
         helped: Whether it beat, after costs, the portfolio that nobody traded.
         probability_better: As predicted, before what was learned.
         probability_helps: As predicted.

@@ -304,7 +304,9 @@ def _undone(steps: Sequence[TuningStep]) -> frozenset[int]:
         for back in steps
         if back.reverts is not None
         for step in steps
-        if step.parameter == back.parameter and back.reverts <= step.number < back.number
+        if step.parameter == back.parameter
+        and step.configured == back.configured  # those of another configured value count where it does
+        and back.reverts <= step.number < back.number
     )
 
 

@@ -124,7 +124,13 @@ def notices_of_outcome(outcome: Outcome, *, seen: Viewpoint) -> tuple[Notice, ..
     """Of a rebalance that was graded."""
     plan, days = short_id(outcome.plan_id), outcome.realised.days
     if not outcome.graded:
-        verdict, text = "cannot be graded", "Too few of its days have returns."
+        verdict, text = (
+            "cannot be graded",
+            (
+                f"Days with a return of every strategy: {outcome.realised.observations} of {days}. "
+                "portfolio-rebalance/feedback.yaml says why it is not graded."
+            ),
+        )
     elif outcome.helped is None:
         verdict, text = "was graded", "Whether it beat the portfolio that nobody traded is undefined."
     else:

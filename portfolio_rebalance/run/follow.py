@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from portfolio_rebalance.allocation import mode_names
@@ -19,8 +20,9 @@ from portfolio_rebalance.analytics import ReturnsTable
 from portfolio_rebalance.clock import Clock, format_instant
 from portfolio_rebalance.config import Config
 from portfolio_rebalance.errors import PlanNotFoundError, RebalanceError
+from portfolio_rebalance.execution.instructions import CONFIRM_WITHIN
 from portfolio_rebalance.monitoring.comparing import Watch, compare, cost_check
-from portfolio_rebalance.monitoring.grading import graded_at, outcome_of
+from portfolio_rebalance.monitoring.grading import PATIENCE, graded_at, outcome_of
 from portfolio_rebalance.monitoring.learning import causes_by_rules
 from portfolio_rebalance.monitoring.ticking import Look, number_of, tick_of
 from portfolio_rebalance.monitoring.tuning import lessons_of_execution, lessons_of_outcome, taken_back
@@ -70,7 +72,9 @@ def follow(root: Path, *, clock: Clock) -> MonitorReport:
     with exclusive(root), Ledger.open(root) as ledger:
         apply_outbox(root, ledger)
         config = load_config(root, mode_names=mode_names()).config
-        look = _Round(root=root, ledger=ledger, clock=clock, config=config)
+        look = _Round(
+            root=root, ledger=ledger, clock=clock, config=config, executions=ledger.follow_ups.executions()
+        )
         look.learn_from_executions()
         for followed in look.watched():
             look.look_at(followed)
@@ -118,6 +122,7 @@ class _Round:
     ledger: Ledger
     clock: Clock
     config: Config
+    executions: tuple[Followed, ...]  # all of them, read once: they are many, and each watch asks for them
     ticks: list[Tick] = field(default_factory=list)
     new_ticks: list[Tick] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
@@ -132,13 +137,13 @@ class _Round:
             return
         log = self._log()
         taught = {step.plan_id for step in log if step.parameter.endswith("_bps")}
-        for followed in self.ledger.follow_ups.executions():
+        for followed in self.executions:
             if followed.plan_id not in taught and followed.finished_at <= self.clock.as_of:
                 self.steps += lessons_of_execution(followed.execution, steps=self._log(), config=self.config)
 
     def watched(self) -> Iterator[Followed]:
         """What is committed and has no outcome yet, newest first."""
-        for followed in reversed(self.ledger.follow_ups.executions()):
+        for followed in reversed(self.executions):
             if followed.execution.status == "committed" and followed.outcome is None:
                 yield followed
 
@@ -153,19 +158,27 @@ class _Round:
                 "it is not looked at"
             )
             return
-        returns = self._returns(watch)
+        returns, goes_on = self._returns(watch)
         newest = self.ledger.follow_ups.newest_tick(watch.plan_id)
-        outcome = self._outcome(watch, returns)
-        if outcome is None and newest is not None and newest.number >= number:
-            self.ticks.append(newest)  # this interval was looked at, or the clock went back
+        outcome = self._outcome(watch, returns, goes_on=goes_on)
+        if newest is not None:
+            # By its instant: its number may be of intervals of another length.
+            seen = number_of(watch, at=newest.at, interval_hours=hours)
+            if outcome is None and seen >= number:
+                self.ticks.append(newest)  # this interval was looked at, or the clock went back
+                return
+            number = max(number, newest.number + 1)
+        if outcome is None and self.clock.as_of >= watch.ends_at + PATIENCE:
+            self._wait_for_returns(watch, newest)
             return
         portfolio, unreadable = self._portfolio()
         tick = tick_of(
             watch,
             Look(
                 at=self.clock.as_of,
+                number=number,
                 returns=returns,
-                earlier_bps=self._earlier_bps(followed),
+                earlier_bps=self._earlier_bps(watch.plan_id),
                 earlier=self.ledger.follow_ups.alerting_ticks(watch.plan_id),
                 portfolio=portfolio,
                 unreadable=unreadable,
@@ -178,6 +191,16 @@ class _Round:
         self.new_ticks.append(tick)
         if outcome is not None:
             self._learn_from(outcome)
+
+    def _wait_for_returns(self, watch: Watch, newest: Tick | None) -> None:
+        """Its days are over and nothing new came: there is nothing to look at, or the clock is ahead."""
+        if newest is not None:
+            self.ticks.append(newest)
+        self.notes.append(
+            f"the days of plan {watch.plan_id[:12]} ended at {format_instant(watch.ends_at)}, and no return "
+            "of the last of them or later has come: it is graded once returns are there. Bring the "
+            "daily_returns files up to date, or correct the clock of the machine"
+        )
 
     def store(self) -> None:
         """Everything that is new, in one transaction, with the files that show it."""
@@ -202,7 +225,7 @@ class _Round:
     def _metrics_file(self) -> Projection:
         """The metrics with the outcomes that are stored in the same transaction."""
         graded = {one.plan_id: one for one in self.outcomes}
-        ended = [one for one in self.ledger.follow_ups.executions() if one.plan_id in graded]
+        ended = [one for one in self.executions if one.plan_id in graded]
         also = [replace(one, outcome=graded[one.plan_id]) for one in ended]
         return metrics_projection(self.root, self.ledger, also=also)
 
@@ -223,14 +246,14 @@ class _Round:
         if self.config.learning.extract_learnings:
             self.learned += causes_by_rules(outcome)
 
-    def _outcome(self, watch: Watch, returns: ReturnsTable) -> Outcome | None:
+    def _outcome(self, watch: Watch, returns: ReturnsTable, *, goes_on: bool) -> Outcome | None:
         if self.clock.as_of < watch.ends_at:
             return None
         realised = compare(watch, returns=returns, days=watch.days, config=self.config)
-        at = graded_at(watch, at=self.clock.as_of, observations=realised.observations)
+        at = graded_at(watch, at=self.clock.as_of, observations=realised.observations, goes_on=goes_on)
         if at is None:
             return None
-        cost = cost_check(watch, earlier_bps=self._earlier_bps_of(watch.plan_id), config=self.config)
+        cost = cost_check(watch, earlier_bps=self._earlier_bps(watch.plan_id), config=self.config)
         return outcome_of(watch, at=at, realised=realised, cost=cost)
 
     def _log(self) -> tuple[TuningStep, ...]:
@@ -238,9 +261,9 @@ class _Round:
 
     def _watch(self, followed: Followed) -> Watch:
         prediction, execution = _prediction(self.ledger, followed.plan_id), followed.execution
-        moved = _moved_by_bots(self.ledger, followed.plan_id)
+        moved, confirmed_at = _moved_by_bots(self.ledger, followed.plan_id)
         after = {key: one.capital for key, one in execution.post_rebalance_allocations.items()}
-        return Watch(
+        watch = Watch(
             plan_id=followed.plan_id,
             mode=execution.mode,
             committed_at=followed.finished_at,
@@ -254,17 +277,26 @@ class _Round:
             actual_cost=execution.actual_cost,
             actual_cost_bps=execution.total_cost_bps,
         )
+        # When it was confirmed decides, and not who looked when: a watch that ends unconfirmed stays so.
+        latest = min(followed.finished_at + CONFIRM_WITHIN, watch.ends_at)
+        late = frozenset(key for key, at in confirmed_at.items() if at > latest)
+        return replace(watch, confirmed_late=late)
 
-    def _returns(self, watch: Watch) -> ReturnsTable:
-        """Of every strategy of a watch, on its days as far as they have closed."""
+    def _returns(self, watch: Watch) -> tuple[ReturnsTable, bool]:
+        """Of every strategy of a watch, on its days as far as they have closed.
+
+        Also whether any of them has a return of the last day or of a later one that has closed.
+        """
         read = {key: read_returns(self.root, key, today=self.clock.today) for key in watch.ids}
         last_day = min(watch.last_day, self.clock.last_closed_day)
-        return window_of(
-            {key: (one.days, one.values) for key, one in read.items() if one is not None},
-            ids=watch.ids,
-            last_day=last_day,
-            lookback_days=watch.days,
+        known = {key: (one.days, one.values) for key, one in read.items() if one is not None}
+        table = window_of(known, ids=watch.ids, last_day=last_day, lookback_days=watch.days)
+        end, closed = np.datetime64(watch.last_day), np.datetime64(self.clock.last_closed_day)
+        goes_on = any(
+            bool(((days >= end) & (days <= closed) & ~np.isnan(values)).any())
+            for days, values in known.values()
         )
+        return table, goes_on
 
     def _portfolio(self) -> tuple[Portfolio | None, str]:
         """The current state, read once; what cannot be trusted ends no watch."""
@@ -276,13 +308,10 @@ class _Round:
                 self._state = (None, error.what)
         return self._state
 
-    def _earlier_bps(self, followed: Followed) -> tuple[Decimal, ...]:
-        return self._earlier_bps_of(followed.plan_id)
-
-    def _earlier_bps_of(self, plan_id: str) -> tuple[Decimal, ...]:
+    def _earlier_bps(self, plan_id: str) -> tuple[Decimal, ...]:
         """What batches before this one cost."""
         found: list[Decimal] = []
-        for one in self.ledger.follow_ups.executions():
+        for one in self.executions:
             if one.plan_id == plan_id:
                 break
             if one.execution.total_cost_bps is not None:
@@ -292,7 +321,7 @@ class _Round:
     def _replaced_by(self, followed: Followed) -> str:
         later = [
             one.plan_id
-            for one in self.ledger.follow_ups.executions()
+            for one in self.executions
             if one.execution.status == "committed" and one.finished_at > followed.finished_at
         ]
         return later[0] if later else ""
@@ -306,9 +335,11 @@ def _prediction(ledger: Ledger, plan_id: str) -> Prediction | None:
         return None
 
 
-def _moved_by_bots(ledger: Ledger, plan_id: str) -> dict[str, Decimal]:
+def _moved_by_bots(ledger: Ledger, plan_id: str) -> tuple[dict[str, Decimal], dict[str, datetime]]:
+    """What bots have confirmed to hold, and when."""
     issued = ledger.approvals.instructions_of(plan_id)
     if issued is None:
-        return {}
+        return {}, {}
     told = TypeAdapter(tuple[Instruction, ...]).validate_json(issued.content)
-    return {one.strategy: one.new_capital for one in told if one.strategy in issued.confirmed}
+    moved = {one.strategy: one.new_capital for one in told if one.strategy in issued.confirmed}
+    return moved, {key: issued.confirmed[key] for key in moved}

@@ -8,13 +8,13 @@ silence. Nothing here is ever raised into a run: what goes wrong comes back as w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from portfolio_rebalance.config_notify import Delivery, Target
+from portfolio_rebalance.config_notify import Delivery, NoticeKind, Target
 from portfolio_rebalance.courier import Message, carry
 from portfolio_rebalance.records.notice import LASTING, KeptNotice, Notice
 from portfolio_rebalance.redaction import Redactor, known_secrets
@@ -26,6 +26,24 @@ _DEADLINE_SECONDS: Final = 15.0
 _CLAIM: Final = timedelta(minutes=1)
 """Longer than any delivery takes: until then a claimed notice is another process's."""
 _TRIED_FOR: Final = timedelta(days=7)
+_MOST_CHARACTERS: Final = 1_200
+"""Of notices told whole in one message; with what is said of the others most services take it."""
+_BY_URGENCY: Final[tuple[NoticeKind, ...]] = (
+    "needs_operator",
+    "halt",
+    "unresolved_violation",
+    "blocked",
+    "reverted",
+    "plan_awaiting",
+    "unconfirmed_instruction",
+    "executed",
+    "divergence",
+    "stale_data",
+    "severe_drift",
+    "extreme_correlation",
+    "outcome",
+    "marginal_improvement",
+)
 
 
 class Carrier(Protocol):
@@ -217,8 +235,28 @@ def _message(parcel: _Parcel) -> tuple[str, str]:
     notices = list(parcel.notices.values())
     if len(notices) == 1:
         return notices[0].title, f"{notices[0].text}\n\n{notices[0].command}"
-    parts = (f"{notice.title}\n{notice.text}\n{notice.command}" for notice in notices)
+    parts = [f"{notice.title}\n{notice.text}\n{notice.command}" for notice in notices]
+    if sum(map(len, parts)) > _MOST_CHARACTERS:
+        parts = list(_abridged(notices))
     return f"Portfolio rebalance: {len(notices)} notices", "\n\n".join(parts)
+
+
+def _abridged(notices: Sequence[Notice]) -> Iterator[str]:
+    """The urgent ones whole, while there is room; of the others how many, and a command of each kind.
+
+    Services refuse a message that is too long, and it would be refused again with all that comes later.
+    """
+    rest: dict[str, list[Notice]] = {}
+    room = _MOST_CHARACTERS
+    for notice in sorted(notices, key=lambda one: _BY_URGENCY.index(one.kind)):
+        part = f"{notice.title}\n{notice.text}\n{notice.command}"
+        room -= len(part)
+        if room >= 0:
+            yield part
+        else:
+            rest.setdefault(notice.kind, []).append(notice)
+    for kind, several in rest.items():
+        yield f"{len(several)} more: {kind.replace('_', ' ')}\n{several[0].command}"
 
 
 # What no notice carries.

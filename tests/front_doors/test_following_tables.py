@@ -262,6 +262,13 @@ def test_a_step_that_was_taken_back_says_so_and_so_do_those_after_it() -> None:
     assert found["5"][4:6] == ("–", "–")  # noqa: RUF001
 
 
+def test_a_step_from_another_configured_value_is_not_shown_as_taken_back() -> None:
+    other = a_step(2, configured=Decimal(30))
+    back = a_step(3, plan_id=None, observed=None, reverts=1)
+    found = {row[0]: row[-1] for row in rows(tuning_blocks([a_step(1), other, back]), "Estimates")}
+    assert (found["1"], found["2"]) == ("taken back", "2 observations")
+
+
 def test_what_a_model_wrote_stays_one_line_in_the_last_column() -> None:
     text = "first\nalert: second\x1b[2J \N{RIGHT-TO-LEFT OVERRIDE}third"
     one = Learned(plan_id=PLAN, at=START, source="model", cause="regime", text=text, cited=("drift: 3 %",))

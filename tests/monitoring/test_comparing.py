@@ -123,6 +123,14 @@ def test_ahead_of_the_shadow_is_by_the_sharpe_ratio_after_cost():
     assert dear.ahead_of_shadow is False
 
 
+def test_two_portfolios_that_do_equally_well_are_a_tie_and_no_defeat():
+    held = {A: Decimal(400), B: Decimal(200)}  # as before the batch, and it cost nothing
+    same = a_watch(a_prediction(), capitals=held, actual_cost=Decimal(0))
+    found = compare(same, returns=table(DAYS), days=3, config=CONFIG)
+    assert by_metric(found)["sharpe_ratio"].realised == by_metric(found)["sharpe_ratio"].shadow
+    assert found.ahead_of_shadow is None
+
+
 def test_without_a_prediction_nothing_is_compared():
     found = compare(a_watch(None), returns=table(DAYS), days=3, config=CONFIG)
     assert {one.verdict for one in found.metrics} == {"undefined"}
@@ -139,3 +147,8 @@ def test_a_cost_has_an_interval_only_after_ten_earlier_batches():
     wide = cost_check(watch, earlier_bps=[Decimal(20), *[Decimal(30)] * 9, Decimal(50)], config=CONFIG)
     assert wide.verdict == "within_uncertainty"
     assert cost_check(a_watch(None), earlier_bps=[], config=CONFIG).verdict == "undefined"
+
+
+def test_an_interval_of_costs_leaves_out_as_many_below_as_above():
+    found = cost_check(a_watch(None), earlier_bps=[Decimal(bps) for bps in range(1, 21)], config=CONFIG)
+    assert (found.low, found.high) == (2, 19)

@@ -26,16 +26,23 @@ def graded(watch, rows=DAYS):
 def test_a_watch_is_graded_when_its_days_are_over_and_their_returns_are_there():
     watch = a_watch(a_prediction())
     before, ends = watch.ends_at - timedelta(seconds=1), watch.ends_at
-    assert graded_at(watch, at=before, observations=3) is None
-    assert graded_at(watch, at=ends, observations=3) == ends
-    assert graded_at(watch, at=ends + timedelta(days=99), observations=3) == ends
+    assert graded_at(watch, at=before, observations=3, goes_on=True) is None
+    assert graded_at(watch, at=ends, observations=3, goes_on=False) == ends
+    assert graded_at(watch, at=ends + timedelta(days=99), observations=3, goes_on=True) == ends
 
 
 def test_missing_returns_are_waited_for_and_not_for_ever():
     watch = a_watch(a_prediction())
     late = watch.ends_at + PATIENCE
-    assert graded_at(watch, at=late - timedelta(seconds=1), observations=2) is None
-    assert graded_at(watch, at=late + timedelta(days=9), observations=2) == late
+    assert graded_at(watch, at=late - timedelta(seconds=1), observations=2, goes_on=True) is None
+    assert graded_at(watch, at=late + timedelta(days=9), observations=2, goes_on=True) == late
+
+
+def test_nothing_is_given_up_while_no_feed_shows_that_the_days_have_passed():
+    watch = a_watch(a_prediction())
+    year_ahead = watch.ends_at + timedelta(days=365)
+    assert graded_at(watch, at=year_ahead, observations=2, goes_on=False) is None
+    assert graded_at(watch, at=year_ahead, observations=3, goes_on=False) == watch.ends_at
 
 
 def test_coverage_counts_whole_inside_and_by_share_at_an_end():
@@ -61,6 +68,7 @@ def test_coverage_counts_whole_inside_and_by_share_at_an_end():
     [
         (a_watch(None), DAYS, "without a prediction"),
         (a_watch(a_prediction(), waiting_for_bots={"STR-A"}), DAYS, "not confirmed"),
+        (a_watch(a_prediction(), confirmed_late={"STR-A"}), DAYS, "confirmed late"),
         (a_watch(a_prediction()), [DAYS[0], [NAN, NAN], [NAN, 0.0]], "only 1 of 3 days"),
     ],
 )

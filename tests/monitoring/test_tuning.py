@@ -149,6 +149,22 @@ def test_a_step_is_taken_back_with_all_that_followed_and_stays_in_the_log():
     assert (whole.slippage_bps, dict(whole.learned_from)) == (25, {})
 
 
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_step_that_was_taken_back_stays_so_whatever_was_learned_since(number):
+    steps = log_of([an_execution(number, slippage="60", commission=None) for number in range(3)])
+    back = taken_back(2, steps=steps, at=COMMITTED, config=CONFIG)
+    log = (*steps, back.model_copy(update={"number": 4}))
+    for place in range(4, 7):
+        (step,) = lessons_of_execution(
+            an_execution(place, slippage="60", commission=None), steps=log, config=CONFIG
+        )
+        log = (*log, step.model_copy(update={"number": len(log) + 1}))
+    with pytest.raises(UsageError, match="counts no more"):
+        taken_back(number, steps=log, at=COMMITTED, config=CONFIG)
+    assert taken_back(5, steps=log, at=COMMITTED, config=CONFIG).after == back.after
+    assert taken_back(1, steps=log, at=COMMITTED, config=CONFIG).after == 25
+
+
 @pytest.mark.parametrize("number", [0, 3, 99])
 def test_what_is_no_step_or_counts_no_more_is_not_taken_back(number):
     steps = log_of([an_execution(number, slippage="60", commission=None) for number in range(3)])

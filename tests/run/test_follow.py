@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -20,6 +21,7 @@ from portfolio_rebalance.records import canonical_bytes
 from portfolio_rebalance.run.follow import revert
 from portfolio_rebalance.run.queries import show
 from portfolio_rebalance.workspace import Ledger, exclusive
+from portfolio_rebalance.workspace.follow_ups import FollowUps
 from portfolio_rebalance.workspace.layout import CONFIG, FEEDBACK
 from portfolio_rebalance.workspace.strict_yaml import parse
 
@@ -142,6 +144,65 @@ def test_returns_that_come_late_are_waited_for_and_then_graded_without(tmp_path:
     (outcome,) = looked(root, ENDS + timedelta(hours=48)).outcomes
     assert (outcome.graded, outcome.realised.observations, outcome.realised.days) == (True, 5, 7)
     assert outcome.at == ENDS + timedelta(hours=48)
+
+
+def test_a_clock_that_was_a_year_ahead_ends_no_watch(
+    tmp_path: Path, reference: tuple[bytes, bytes, object]
+) -> None:
+    root, _ = executed(tmp_path)
+    add_returns(root, 2)
+    report = looked(root, hours_after(24 * 366))
+    assert (report.ticks, report.outcomes) == ((), ())
+    assert "it is graded once returns are there" in report.notes[0]
+    assert looked(root, hours_after(49)).ticks[0].realised.days == 1
+    shutil.rmtree(root.parent)
+    root, _ = executed(tmp_path)
+    looked(root, hours_after(24 * 366))
+    add_returns(root, 9)
+    looked(root, ENDS)
+    outcome, steps, feedback = stored(root)
+    assert (outcome, steps, without_alerts(feedback)) == reference
+
+
+def test_another_interval_during_a_watch_is_followed_at_once(tmp_path: Path) -> None:
+    root, plan_id = executed(tmp_path)
+    add_returns(root, 5)
+    looked(root, hours_after(50))
+    (root / CONFIG).parent.mkdir(exist_ok=True)
+    (root / CONFIG).write_text(config_text("monitoring: {tracking_interval_hours: 24}"))
+    assert looked(root, hours_after(60)).ticks[0].at == hours_after(50)  # the same day of the watch
+    assert looked(root, hours_after(80)).ticks[0].realised.days == 2
+    (root / CONFIG).write_text(config_text("monitoring: {tracking_interval_hours: 1}"))
+    assert looked(root, hours_after(104)).ticks[0].realised.days == 3
+    with Ledger.read(root) as ledger:
+        assert ledger is not None
+        ticks = ledger.follow_ups.ticks(plan_id)
+    assert [tick.at for tick in ticks] == [hours_after(hour) for hour in (50, 80, 104)]
+
+
+def test_the_look_that_ends_a_watch_is_kept_where_its_interval_was_looked_at(tmp_path: Path) -> None:
+    root, plan_id = executed(tmp_path)
+    add_returns(root, 7)
+    looked(root, hours_after(24 * 8))
+    add_returns(root, 1, first=AS_OF.date() + timedelta(days=7))
+    assert len(looked(root, hours_after(24 * 8 + 0.5)).outcomes) == 1
+    with Ledger.read(root) as ledger:
+        assert ledger is not None
+        assert [tick.is_last for tick in ledger.follow_ups.ticks(plan_id)] == [False, True]
+
+
+def test_what_is_stored_of_executions_is_read_once_however_many_are_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, _ = executed(tmp_path)
+    for hours in (3, 6):
+        at = hours_after(hours)
+        execute(root, approved(root, at=at, mode="performance-weighted"), at=at)
+    read: list[FollowUps] = []
+    executions = FollowUps.executions
+    monkeypatch.setattr(FollowUps, "executions", lambda self: read.append(self) or executions(self))
+    assert len(looked(root, hours_after(7)).ticks) == 3
+    assert len(read) == 2  # by the look, and by the file for people
 
 
 def test_a_strategy_without_returns_leaves_nothing_to_grade_and_says_so(tmp_path: Path) -> None:

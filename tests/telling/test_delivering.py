@@ -107,6 +107,24 @@ def test_several_notices_are_one_message_with_every_command(tmp_path: Path) -> N
     assert text.splitlines() == ["About executed/a", "Text.", "one", "", "About executed/b", "Text.", "two"]
 
 
+def test_a_flood_is_a_short_message_that_begins_with_what_is_urgent(tmp_path: Path) -> None:
+    carrier = Carrier()
+    pairs = [
+        notice(
+            f"extreme_correlation/{number}", title=f"STR-{number} and STR-{number + 1} correlate", command="s"
+        )
+        for number in range(1_500)
+    ]
+    send(tmp_path, *pairs, notice("halt/all", command="resume"), carrier=carrier)
+    ((_, title, text),) = carrier.carried
+    assert title == "Portfolio rebalance: 1501 notices"
+    assert text.startswith("About halt/all\nText.\nresume\n\n")
+    assert len(text) < 1_900
+    told = text.count(" correlate\n")
+    assert text.endswith(f"\n\n{1_500 - told} more: extreme correlation\ns")
+    assert set(states(tmp_path).values()) == {"sent"}
+
+
 def test_what_failed_is_tried_again_and_then_never_more(tmp_path: Path) -> None:
     (warning,) = send(tmp_path, notice(), carrier=Carrier("it is on fire"))
     assert warning == "phone was not notified: it is on fire; it is tried again"

@@ -148,7 +148,7 @@ def test_a_state_that_cannot_be_read_is_told_once_a_day_and_without_its_words() 
         ({}, "Plan 3fa9c1d2e4b5 helped", "it beat the portfolio that nobody traded, over 3 days"),
         ({"helped": False}, "Plan 3fa9c1d2e4b5 did not help", "it did not beat"),
         ({"helped": None}, "Plan 3fa9c1d2e4b5 was graded", "undefined"),
-        ({"graded": False, "reason": "call 555"}, "Plan 3fa9c1d2e4b5 cannot be graded", "Too few"),
+        ({"graded": False, "reason": "call 555"}, "Plan 3fa9c1d2e4b5 cannot be graded", "3 of 3"),
     ],
 )
 def test_an_outcome_is_told_once(changes: dict[str, Any], title: str, says: str) -> None:
