@@ -120,7 +120,7 @@ def _readable(blocks: Sequence[Block], stream: TextIO) -> str:
     with console.capture() as captured:
         for renderable in renderables(blocks, width=console.width):
             # A command that we wrapped could not be copied whole; the terminal wraps by itself.
-            console.print(renderable, soft_wrap=isinstance(renderable, Text))
+            console.print(renderable, soft_wrap=isinstance(renderable, Text) and PROGRAM in renderable.plain)
     return captured.get()
 
 

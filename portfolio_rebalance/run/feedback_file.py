@@ -49,7 +49,7 @@ def feedback_projection(
         newest = own[-1] if own else ledger.follow_ups.newest_tick(one.plan_id)
         told = [*ledger.follow_ups.alerting_ticks(one.plan_id), *(tick for tick in own if tick.alerts)]
         outcome = one.outcome or graded.get(one.plan_id)
-        if newest is not None or outcome is not None:
+        if outcome is not None or told or (newest is not None and _diverges(newest)):
             entries.append(_entry(one, newest, told, outcome, causes.get(one.plan_id, [])))
     if not entries:
         return None
@@ -58,6 +58,10 @@ def feedback_projection(
     if old == sha256(content).hexdigest():
         return None
     return Projection(path=FEEDBACK, old_sha256=old, content=content)
+
+
+def _diverges(tick: Tick) -> bool:
+    return any(one.verdict in _WORTH_TELLING for one in tick.realised.metrics)
 
 
 def _entry(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,9 @@ from typing import Final
 from portfolio_rebalance.errors import LedgerError
 
 __all__ = ["VERSION", "prepare", "require_known", "stand_in", "version_of"]
+
+_TRIES: Final = 100
+_PAUSE_SECONDS: Final = 0.02
 
 _RUNS_AND_PLANS: Final = """
 CREATE TABLE plans (
@@ -199,7 +203,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
             "This is another program's database.", where=path.name, fix="Move it away; it was not touched."
         )
     require_known(version_of(connection), path)
-    connection.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     _require_durable(connection, path)
@@ -213,6 +217,19 @@ def stand_in(connection: sqlite3.Connection, found: int) -> None:
     for statement in _statements(found):
         if statement.startswith("CREATE TABLE"):
             connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log; SQLite does not wait by itself for another that does the same."""
+    for left in reversed(range(_TRIES)):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if not left:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _require_durable(connection: sqlite3.Connection, path: Path) -> None:

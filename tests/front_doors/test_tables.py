@@ -341,7 +341,7 @@ def test_findings_put_errors_first():
         "  fix: f",
         "warning: a.yaml: w",
         "  fix: f",
-        "1 errors, 1 warnings.",
+        "1 error, 1 warning.",
     ]
     assert "No problem found." in plain_text(findings_blocks(()))
 

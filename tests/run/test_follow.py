@@ -347,6 +347,7 @@ def test_a_persons_edit_of_the_feedback_file_between_commit_and_write_is_not_los
     from portfolio_rebalance.run import follow as module
 
     root, _ = executed(tmp_path)
+    add_returns(root, 8)
     real = module.apply_outbox
     calls: list[int] = []
 
@@ -358,7 +359,7 @@ def test_a_persons_edit_of_the_feedback_file_between_commit_and_write_is_not_los
 
     monkeypatch.setattr(module, "apply_outbox", edited)
     with pytest.raises(EditedMeanwhileError):
-        looked(root, hours_after(1))
+        looked(root, ENDS)
     assert (root / FEEDBACK).read_text() == "mine: true\n"
 
 
@@ -397,6 +398,12 @@ def test_an_older_plan_without_a_prediction_is_watched_and_not_graded(
     assert "without a prediction" in looked(root, hours_after(3)).ticks[0].notes[0]
     (outcome,) = looked(root, ENDS).outcomes
     assert (outcome.graded, outcome.reason) == (False, "the plan was made without a prediction")
+
+
+def test_there_is_no_feedback_before_there_is_something_to_tell(tmp_path: Path) -> None:
+    root, _ = executed(tmp_path)
+    looked(root, hours_after(1))
+    assert not (root / FEEDBACK).exists()
 
 
 def test_where_nothing_was_executed_there_is_nothing_to_look_at(tmp_path: Path) -> None:

@@ -244,3 +244,23 @@ def test_two_that_open_it_at_once_migrate_it_once(root: Path) -> None:
     openers = [subprocess.Popen([sys.executable, "-c", script, str(root)]) for _ in range(4)]
     assert [opener.wait(timeout=60) for opener in openers] == [0] * 4
     assert schema(root)[0] == 5
+
+
+def test_two_that_create_it_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from portfolio_rebalance.workspace import Ledger\n"
+        "sys.stdin.readline()\n"
+        "for number in range(10):\n"
+        "    root = Path(sys.argv[1]) / str(number)\n"
+        "    root.mkdir(exist_ok=True)\n"
+        "    with Ledger.open(root) as ledger:\n        assert ledger.history() == ()\n"
+    )
+    words = [sys.executable, "-c", script, str(tmp_path)]
+    creators = [subprocess.Popen(words, stdin=subprocess.PIPE, text=True) for _ in range(3)]
+    for creator in creators:
+        assert creator.stdin is not None
+        creator.stdin.write("go\n")
+        creator.stdin.flush()
+    for creator in creators:
+        creator.communicate(timeout=60)
+    assert [creator.returncode for creator in creators] == [0, 0, 0]
