@@ -7,13 +7,13 @@ what was shown is kept with their word.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from portfolio_rebalance.clock import Clock
-from portfolio_rebalance.errors import NotApprovedError, PlanConsumedError
+from portfolio_rebalance.clock import Clock, format_instant
+from portfolio_rebalance.errors import NotApprovedError, PlanChangedError, PlanConsumedError
 from portfolio_rebalance.records import Approval, Plan
 from portfolio_rebalance.reporting import Block, approval_blocks, plain_text
 from portfolio_rebalance.tools.bindings import PLAN_AGAIN, plan_from, require_not_expired
@@ -85,12 +85,13 @@ def page_of(root: Path, prefix: str, *, now: datetime) -> ApprovalPage:
 
     Raises:
         PlanNotFoundError: None or several stored plans begin with ``prefix``.
-        UnusablePlanError: It is expired, consumed, rejected or tampered with.
+        UnusablePlanError: It is expired, consumed, rejected, tampered with or overtaken by another one.
     """
     with Ledger.open(root) as ledger:
         stored = ledger.approvals.plan(prefix)
         rejected = ledger.approvals.is_rejected(stored.plan_id)
         started = ledger.journal.get(stored.plan_id) is not None
+        executed_at = ledger.last_committed_at(before=now + timedelta(seconds=1))
     if rejected or started:
         raise PlanConsumedError(
             f"Plan {stored.plan_id[:12]} was {'rejected' if rejected else 'executed before'}: "
@@ -100,6 +101,13 @@ def page_of(root: Path, prefix: str, *, now: datetime) -> ApprovalPage:
         )
     plan = plan_from(stored.content, plan_id=stored.plan_id)
     require_not_expired(plan, now=now)
+    if executed_at is not None and executed_at > plan.as_of:
+        raise PlanChangedError(
+            f"Another plan was executed at {format_instant(executed_at)}, after this one was made at "
+            f"{format_instant(plan.as_of)}: holdings and targets are others by now.",
+            where=stored.plan_id,
+            fix=PLAN_AGAIN,
+        )
     blocks = tuple(approval_blocks(plan, stored.plan_id))
     return ApprovalPage(plan_id=stored.plan_id, plan=plan, blocks=blocks, text=plain_text(blocks))
 

@@ -8,6 +8,7 @@ silence. Nothing here is ever raised into a run: what goes wrong comes back as w
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -165,7 +166,11 @@ def _claimed(
         ).fetchall()
         for key, content in failed:
             parcel, notice = parcels.get(_target_of(key)), _notice(content, key)
-            if parcel is None or _mode(parcel.target, notice) != "on" or not _is_worth_it(notice, now=now):
+            if (
+                parcel is None
+                or _mode(parcel.target, notice) != "on"
+                or not _is_news(notice, connection, now=now)
+            ):
                 continue
             connection.execute("UPDATE notices SET at = ? WHERE key = ?", (stamp(now + _CLAIM), key))
             parcel.notices[key] = notice
@@ -188,10 +193,21 @@ def _mode(target: Target, notice: Notice) -> Delivery:
     return mode
 
 
-def _is_worth_it(notice: Notice, *, now: datetime) -> bool:
-    """An event stays news for a week; a condition that lasts has a notice of its own each day."""
+def _is_news(notice: Notice, connection: sqlite3.Connection, *, now: datetime) -> bool:
+    """An event stays news for a week; a condition that lasts has a notice of its own each day.
+
+    A plan awaits a person only as long as nothing came of it, and no later one took its place.
+    """
     if notice.kind in LASTING:
         return notice.at.date() == now.date()
+    if notice.kind == "plan_awaiting":
+        newest = connection.execute(
+            "SELECT plan_id FROM plans WHERE expires_at > ? AND rowid = (SELECT max(rowid) FROM plans)"
+            " AND plan_id NOT IN (SELECT plan_id FROM executions)"
+            " AND plan_id NOT IN (SELECT plan_id FROM rejections)",
+            (stamp(now),),
+        ).fetchone()
+        return newest is not None and newest[0] == notice.plan_id
     return now - notice.at < _TRIED_FOR
 
 

@@ -445,3 +445,12 @@ def test_a_run_in_the_very_second_of_an_execution_is_not_earlier_than_it(tmp_pat
     assert run_skill(given, now=at, person=Told()).status == "executed"
     again = run_skill({"workspace": str(root), "dry_run": True}, now=at)
     assert again.error is None, again.error
+
+
+def test_a_plan_that_another_execution_has_overtaken_is_not_put_before_a_person(tmp_path: Path) -> None:
+    root = example_1(tmp_path)
+    first = planned(root).plan_id
+    execute(root, approved(root, at=AS_OF + MINUTE, mode="proportional"), at=AS_OF + 2 * MINUTE)
+    assert first is not None
+    with pytest.raises(PlanChangedError, match="Another plan was executed at 2025-02-05T02:02:00Z"):
+        approval.page_of(root, first, now=AS_OF + 3 * MINUTE)

@@ -70,6 +70,19 @@ def test_a_plan_that_awaits_and_what_became_of_it_reach_the_phone(tmp_path: Path
     assert calls.titles[-1] == f"Plan {str(executed.plan_id)[:12]} was executed and verified"
 
 
+def test_a_plan_that_nobody_could_be_told_of_is_not_told_once_it_is_overtaken(
+    tmp_path: Path, calls: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = example_1(tmp_path, config=config_text(PHONE))
+    monkeypatch.delenv("PHONE_URL")
+    overtaken, newest = run(root), run(root, mode="proportional")
+    assert "PHONE_URL is not set" in " ".join(newest.warnings)
+    monkeypatch.setenv("PHONE_URL", calls.url)
+    run(root, mode="proportional")
+    assert str(newest.plan_id)[:12] in calls.titles[-1] + calls.texts[-1]
+    assert str(overtaken.plan_id)[:12] not in "".join((*calls.titles, *calls.texts))
+
+
 def test_what_is_stored_of_a_run_is_the_same_whether_anybody_is_reached(
     tmp_path: Path, calls: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
