@@ -193,7 +193,7 @@ def test_example_3_another_mode_and_a_hold_are_planned_anew_and_the_first_plan_g
             assert abs(capital[key] / total * 10_000 - bp) <= 5
 
     assert first.plan_id is not None
-    page = approval.page_of(root, first.plan_id, now=AS_OF + 4 * MINUTE)
+    page = approval.page_of(root, first.plan_id, now=AS_OF)  # looked at before, and approved only now
     approval.approve(root, page, user="tester", at=AS_OF + 4 * MINUTE, method="typed", seal=None)
     with pytest.raises(PlanChangedError, match="changed from 34 to") as caught:
         execute(root, first.plan_id, at=AS_OF + 4 * MINUTE)
