@@ -127,6 +127,7 @@ def execute_planned(result: RebalanceResult, *, request: RebalanceRequest, at: C
     if not request.execute and config.execution.mode != "auto_execute":
         return None
     _require_may_execute(at)
+    _require_not_halted(at)
     page = page_of(at.root, result.plan_id, now=at.clock.as_of)
     if not request.execute and not config.execution.approval_required:
         return _pre_approved(result, page, config=config, at=at)
@@ -159,6 +160,17 @@ def _exit_code(execution: Execution) -> int:
     return RevertedError.exit_code if execution.status == "reverted" else NeedsOperatorError.exit_code
 
 
+def _require_not_halted(at: Counter) -> None:
+    """Before anybody is asked: what they approve could not be executed."""
+    halted = read_halt(at.root)
+    if halted.level == "all":
+        raise HaltedError(
+            f"HALT stands: {halted.reason}",
+            where="portfolio-rebalance/HALT",
+            fix="Look at it, then: trading-portfolio-rebalance resume",
+        )
+
+
 def _require_may_execute(at: Counter) -> None:
     config = at.config
     if not config.enabled:
@@ -166,13 +178,6 @@ def _require_may_execute(at: Counter) -> None:
             "The configuration says enabled: false, so nothing is executed.",
             where="enabled",
             fix="Set it to true and plan again; a dry run works either way.",
-        )
-    halted = read_halt(at.root)
-    if halted.level == "all":
-        raise HaltedError(
-            f"HALT stands: {halted.reason}",
-            where="portfolio-rebalance/HALT",
-            fix="Look at it, then: trading-portfolio-rebalance resume",
         )
     if is_live(config) and at.clock.fixed:
         raise BrokerError(

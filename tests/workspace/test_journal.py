@@ -416,13 +416,19 @@ def test_an_execution_does_not_finish_as_what_is_no_end(journal: ExecutionJourna
         finish(journal, status=status)
 
 
-def test_a_reverted_execution_leaves_its_runs_planned(ledger: Ledger, journal: ExecutionJournal) -> None:
+def test_a_reverted_execution_is_told_with_its_runs_and_none_of_them_counts_as_committed(
+    ledger: Ledger, journal: ExecutionJournal
+) -> None:
     settle_all(journal)
     journal.revert("one", reason="slippage", steps=[])
     with pytest.raises(LedgerError, match="is reverting"):
         finish(journal)
     finish(journal, status="reverted")
-    assert {run.status for run in ledger.history()} == {"planned"}
+    assert {(run.plan_id == "one", run.status) for run in ledger.history()} == {
+        (True, "reverted"),
+        (False, "planned"),
+    }
+    assert {state for (state,) in ledger.rows("SELECT state FROM runs")} == {"planned"}
     execution = journal.get("one")
     assert execution is not None
     assert (execution.status, execution.reason) == ("reverted", "slippage")
