@@ -173,6 +173,7 @@ class Executor:
         book = book_after(state.started, steps)
         self._require_reconciled(book, state)
         if phase == "revert":
+            self._leave_out(state, current, why=failed)
             if latest < _REMAINDER and self._plan_remainder(state, steps, book):
                 return None
             prices = prices_of(self._all_markets(book).values())
@@ -320,10 +321,15 @@ class Executor:
         except Lost as lost:
             self.journal.need_operator(plan_id, reason=f"{reason}; {lost}")
             return
+        self._leave_out(state, steps, why=reason)
+        self._plan_back(plan_id, reason, back, of_round=_WAY_BACK)
+
+    def _leave_out(self, state: OpenExecution, steps: Sequence[StoredStep], *, why: str) -> None:
+        """What is not done any more is not left as if it were still to come."""
         for stored in steps:
             if stored.state == "planned":
-                self.journal.settle(plan_id, stored.step.index, state="cancelled", note=f"not sent: {reason}")
-        self._plan_back(plan_id, reason, back, of_round=_WAY_BACK)
+                index = stored.step.index
+                self.journal.settle(state.started.plan_id, index, state="cancelled", note=f"not sent: {why}")
 
     def _plan_remainder(self, state: OpenExecution, steps: Sequence[StoredStep], book: Book) -> bool:
         """What the way back left out: it was sized for the worst cost, and an order of it may have failed.

@@ -55,6 +55,7 @@ def faults_of(run: Run, end: End) -> list[str]:
     status = end.execution.status
     if status in ("committed", "reverted"):
         found += end.book.differs_from(after, within={})
+        found += [f"step {one.step.index} is still planned" for one in end.steps if one.state == "planned"]
     start = world_from_started(end.execution.started)
     violations = judge(
         start,
