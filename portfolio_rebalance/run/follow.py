@@ -1,7 +1,8 @@
 """Follow: look at every rebalance that is watched, grade those whose days are over, learn from both.
 
-A driver: what is compared, graded and learned is :mod:`portfolio_rebalance.monitoring`'s. One look is one
-transaction; the same look again changes nothing. It reads the configuration and can write none of it.
+A driver: what is compared, graded and learned is :mod:`portfolio_rebalance.monitoring`'s. What one look
+finds is stored in one transaction; the same look again changes nothing. It reads the configuration and can
+write none of it.
 """
 
 from __future__ import annotations

@@ -61,15 +61,12 @@ class Rehearsal:
     dates: int
 
 
-def rehearse(
-    root: Path, *, clock: Clock, most: int | None = None, progress: Callable[[str], None] = lambda _what: None
-) -> Rehearsal:
+def rehearse(root: Path, *, clock: Clock, progress: Callable[[str], None] = lambda _what: None) -> Rehearsal:
     """Simulate follow-ups at dates that do not overlap.
 
     Args:
         root: The workspace; nothing is written to it.
         clock: Only days that had closed by then are used.
-        most: Follow-ups at most; the newest dates are kept. All where None.
         progress: Told which date it is.
 
     Raises:
@@ -93,9 +90,8 @@ def rehearse(
         for outcome in found:
             outcomes.append(outcome)
             steps += lessons_of_outcome(outcome, steps=steps, config=state.config)
-    kept = outcomes if most is None else outcomes[-most:]
     return Rehearsal(
-        outcomes=tuple(kept), steps=tuple(steps), first=dates[0], last=dates[-1], dates=len(dates)
+        outcomes=tuple(outcomes), steps=tuple(steps), first=dates[0], last=dates[-1], dates=len(dates)
     )
 
 

@@ -21,8 +21,8 @@ from portfolio_rebalance.workspace import init_demo
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def rehearsed(root: Path, last_day: date, *, most: int | None = None) -> Rehearsal:
-    return rehearse(root, clock=Clock.at(as_of_after(last_day), now=NOW), most=most)
+def rehearsed(root: Path, last_day: date) -> Rehearsal:
+    return rehearse(root, clock=Clock.at(as_of_after(last_day), now=NOW))
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +84,6 @@ def test_a_history_that_is_too_short_is_refused_and_says_what_to_do(tmp_path: Pa
     root = real_workspace(tmp_path, {"btc_hold": 20_000, "eth_hold": 18_000}, last_day=last_day)
     with pytest.raises(MissingDataError, match="fewer than 97 days"):
         rehearsed(root, last_day)
-
-
-def test_the_newest_follow_ups_are_kept_where_only_some_are_wanted(small: Path) -> None:
-    few = rehearsed(small, LAST_DAY, most=3)
-    assert few.outcomes == rehearsed(small, LAST_DAY).outcomes[-3:]
 
 
 def test_one_command_prints_the_table(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
